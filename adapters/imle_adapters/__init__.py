@@ -1,0 +1,40 @@
+"""Adapters for common solvers, one problem a module.
+
+Names are imported when they are first used, so that a worker for one solver does not load the libraries of all.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imle_adapters.assignment import AssignmentAdapter as AssignmentAdapter
+    from imle_adapters.ilp import ILPAdapter as ILPAdapter
+    from imle_adapters.ilp import ILPSpec as ILPSpec
+    from imle_adapters.shortest_path import ShortestPathAdapter as ShortestPathAdapter
+    from imle_adapters.spanning_tree import MaxSpanningTreeAdapter as MaxSpanningTreeAdapter
+    from imle_adapters.top_k import TopKAdapter as TopKAdapter
+
+_MODULES = {
+    "AssignmentAdapter": "assignment",
+    "ILPAdapter": "ilp",
+    "ILPSpec": "ilp",
+    "MaxSpanningTreeAdapter": "spanning_tree",
+    "ShortestPathAdapter": "shortest_path",
+    "TopKAdapter": "top_k",
+}
+
+__all__ = sorted(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

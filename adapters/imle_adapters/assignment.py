@@ -1,0 +1,121 @@
+"""Linear assignment: matching rows to columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
+
+from imle_solvers.adapter import Context, FloatArray, Sense, Solutions, SolverAdapter, check_sense
+from imle_solvers.errors import InputError
+from imle_solvers.status import Status
+
+
+class AssignmentAdapter(SolverAdapter):
+    """Each row matched to at most one column and each column to at most one row, by SciPy.
+
+    Theta, (n_rows, n_cols), are the costs of the pairs, or their scores with `sense="max"`; z, of the same shape, is
+    one for the chosen pairs. The smaller side is matched completely, unless `unmatched` gives rows a way out.
+
+    Context:
+        allowed: (n_rows, n_cols) bool, the pairs that may be chosen in this instance; where the adapter has `allowed`
+            too, pairs must be allowed by both.
+        unmatched: (n_rows,) the price of leaving each row unmatched in this instance; for adapters with `unmatched`.
+
+    An instance whose forbidden pairs leave no complete matching ends INFEASIBLE.
+
+    Args:
+        n_rows, n_cols: at least 1 each.
+        sense: "min" (theta are costs) or "max" (scores).
+        allowed: (n_rows, n_cols) bool, the pairs that may be chosen; None: all.
+        unmatched: what an unmatched row adds to the objective, in theta's units: a cost with "min", a score with
+            "max", one for all rows or (n_rows,). Columns then stay unmatched for nothing, and every row may. None:
+            no row stays unmatched unless there are more rows than columns.
+
+    Raises:
+        ValueError: sizes, shapes or values out of range, or `allowed` without any complete matching.
+    """
+
+    def __init__(
+        self,
+        n_rows: int,
+        n_cols: int,
+        sense: Sense = "min",
+        *,
+        allowed: ArrayLike | None = None,
+        unmatched: ArrayLike | None = None,
+    ) -> None:
+        check_sense(sense, "AssignmentAdapter")
+        if n_rows < 1 or n_cols < 1:
+            raise ValueError(f"AssignmentAdapter: expected at least one row and column, got {n_rows} x {n_cols}")
+        self.sense = sense
+        self.instance_shape = shape = (n_rows, n_cols)
+        self.allowed = None if allowed is None else _of_shape("allowed", np.asarray(allowed), shape).astype(bool)
+        self.unmatched: NDArray[np.float64] | None = None
+        self.context = {"allowed": shape}
+        if unmatched is not None:
+            prices = np.asarray(unmatched, dtype=float)
+            prices = np.full(n_rows, prices) if prices.ndim == 0 else prices
+            self.unmatched = _of_shape("unmatched", prices, shape[:1])
+            if not np.isfinite(self.unmatched).all():
+                raise ValueError("AssignmentAdapter: unmatched must be finite")
+            self.context = {"allowed": shape, "unmatched": shape[:1]}
+        else:
+            self.num_ones = float(min(shape))
+            if self.allowed is not None and self._match(np.zeros(shape), self.allowed, None) is None:
+                raise ValueError(
+                    "AssignmentAdapter: allowed leaves no complete matching; allow more pairs or give a price for "
+                    "unmatched rows"
+                )
+
+    def check(self, thetas: FloatArray, context: Context) -> None:
+        if "unmatched" in context:
+            finite = np.isfinite(context["unmatched"]).all(axis=1)
+            if not finite.all():
+                raise InputError("context 'unmatched': expected finite prices", int(np.argmin(finite)))
+
+    def solve_batch(self, state: Any, thetas: FloatArray, context: Context) -> Solutions:
+        solutions = Solutions(np.zeros_like(thetas), np.zeros(len(thetas), dtype=np.uint8))
+        for row, theta in enumerate(thetas):
+            allowed = self.allowed
+            if "allowed" in context:
+                extra = context["allowed"][row].astype(bool)
+                allowed = extra if allowed is None else allowed & extra
+            unmatched = context["unmatched"][row] if "unmatched" in context else self.unmatched
+            pairs = self._match(theta.astype(np.float64), allowed, unmatched)
+            if pairs is None:
+                solutions.statuses[row] = Status.INFEASIBLE
+            else:
+                solutions.values[row][pairs] = 1
+        return solutions
+
+    def _match(
+        self, weights: NDArray[np.float64], allowed: NDArray[np.bool_] | None, unmatched: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
+        """The chosen rows and columns, None where there is no complete matching."""
+        n_rows, n_cols = weights.shape
+        forbidden = np.inf if self.sense == "min" else -np.inf
+        if allowed is not None:
+            weights = np.where(allowed, weights, forbidden)
+        if unmatched is not None:
+            # A column for each row, that stands for staying unmatched.
+            alone = np.full((n_rows, n_rows), forbidden)
+            np.fill_diagonal(alone, unmatched)
+            weights = np.hstack([weights, alone])
+        try:
+            rows, columns = linear_sum_assignment(weights, maximize=self.sense == "max")
+        except ValueError:  # SciPy's word for "cost matrix is infeasible"; the other reasons were checked before
+            return None
+        real = columns < n_cols
+        return rows[real], columns[real]
+
+    def __repr__(self) -> str:
+        return f"AssignmentAdapter({self.instance_shape[0]}, {self.instance_shape[1]}, sense={self.sense!r})"
+
+
+def _of_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    if array.shape != shape:
+        raise ValueError(f"AssignmentAdapter: expected {name} of shape {shape}, got {array.shape}")
+    return array

@@ -1,0 +1,76 @@
+"""Combinatorial solvers as differentiable layers in PyTorch.
+
+Names are imported when they are first used: a worker process, which unpickles an adapter and therefore imports this
+package, must not pay for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imle_solvers.adapter import Parallelism as Parallelism
+    from imle_solvers.adapter import Solutions as Solutions
+    from imle_solvers.adapter import SolverAdapter as SolverAdapter
+    from imle_solvers.errors import AdapterError as AdapterError
+    from imle_solvers.errors import ClosedError as ClosedError
+    from imle_solvers.errors import ImleSolversError as ImleSolversError
+    from imle_solvers.errors import InputError as InputError
+    from imle_solvers.errors import SolveError as SolveError
+    from imle_solvers.errors import WorkerDiedError as WorkerDiedError
+    from imle_solvers.estimators import IMLE as IMLE
+    from imle_solvers.estimators import Estimator as Estimator
+    from imle_solvers.executors import Executor as Executor
+    from imle_solvers.executors import ProcessExecutor as ProcessExecutor
+    from imle_solvers.executors import SerialExecutor as SerialExecutor
+    from imle_solvers.executors import ThreadExecutor as ThreadExecutor
+    from imle_solvers.function_adapter import FunctionAdapter as FunctionAdapter
+    from imle_solvers.layer import SolverLayer as SolverLayer
+    from imle_solvers.noise import Gumbel as Gumbel
+    from imle_solvers.noise import Noise as Noise
+    from imle_solvers.noise import Normal as Normal
+    from imle_solvers.noise import SumOfGamma as SumOfGamma
+    from imle_solvers.registry import available_adapters as available_adapters
+    from imle_solvers.registry import make_adapter as make_adapter
+    from imle_solvers.registry import register_adapter as register_adapter
+    from imle_solvers.stats import Stats as Stats
+    from imle_solvers.status import Status as Status
+    from imle_solvers.target import Target as Target
+
+_EXPORTS = {
+    "adapter": ("Parallelism", "Solutions", "SolverAdapter"),
+    "errors": (
+        "AdapterError",
+        "ClosedError",
+        "ImleSolversError",
+        "InputError",
+        "SolveError",
+        "WorkerDiedError",
+    ),
+    "estimators": ("IMLE", "Estimator"),
+    "executors": ("Executor", "ProcessExecutor", "SerialExecutor", "ThreadExecutor"),
+    "function_adapter": ("FunctionAdapter",),
+    "layer": ("SolverLayer",),
+    "noise": ("Gumbel", "Noise", "Normal", "SumOfGamma"),
+    "registry": ("available_adapters", "make_adapter", "register_adapter"),
+    "stats": ("Stats",),
+    "status": ("Status",),
+    "target": ("Target",),
+}
+_MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
+
+__all__ = sorted(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

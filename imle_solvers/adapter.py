@@ -1,0 +1,174 @@
+"""The contract between the layer and a solver. Nothing here, or imported from here, knows torch."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imle_solvers.errors import AdapterError
+from imle_solvers.status import Status
+
+Sense = Literal["min", "max"]
+Context = Mapping[str, Any]
+FloatArray = NDArray[np.floating[Any]]
+
+
+class Parallelism(enum.Enum):
+    """How solves of one adapter may run side by side."""
+
+    PROCESSES = "the solver holds the GIL: worker processes"
+    THREADS = "the solver releases the GIL: worker threads"
+    DEVICE = "the solver takes a batch of tensors and stays on their device: no workers"
+
+
+@dataclass
+class Solutions:
+    """What a batch of N solves gave.
+
+    Attributes:
+        values: (N, *solution_shape); rows of failed instances are ignored.
+        statuses: (N,) codes of `Status`.
+        counters: what was worth counting ("clamped costs"), summed over batches in `layer.stats()`.
+    """
+
+    values: NDArray[Any]
+    statuses: NDArray[np.uint8]
+    counters: dict[str, int] = field(default_factory=dict)
+
+
+class SolverAdapter:
+    """One family of problem instances that share everything but theta (and the declared context).
+
+    An adapter is a small, picklable description, not changed once it is in use. What is expensive (an OR-Tools
+    model, CSR arrays) is built by `build` once in each worker, and handed to every solve there. A subclass sets
+    `sense` and `instance_shape`, and overrides `solve` (one instance) or `solve_batch` (many at once). Solves must
+    be deterministic: the same instance gives the same solution, whatever was solved before and in whichever worker.
+
+    Attributes:
+        sense: "min" if theta are costs, "max" if they are scores. Mandatory.
+        instance_shape: shape of theta for one instance. Mandatory.
+        solution_shape: shape of one solution; theta's, unless set.
+        parallelism: how solves may run side by side; in processes, unless set.
+        context: the per-instance arrays that solves take besides theta: name -> shape for one instance (None in
+            place of the shape: any). They arrive as keyword arguments of `solve`.
+        num_ones: about how many ones a solution has, None where that is unknown; sets the default noise.
+    """
+
+    sense: Sense
+    instance_shape: tuple[int, ...]
+    parallelism: Parallelism = Parallelism.PROCESSES
+    context: Mapping[str, tuple[int, ...] | None] = {}
+    num_ones: float | None = None
+
+    @cached_property
+    def solution_shape(self) -> tuple[int, ...]:
+        # A cached property gives way to a plain attribute of that name, so subclasses simply assign one.
+        return self.instance_shape
+
+    def build(self) -> Any:
+        """Builds the native state that solves share. Called once in each worker, before its first solve."""
+        return None
+
+    def check(self, thetas: FloatArray, context: Context) -> None:
+        """Raises `InputError` for the first row whose theta or context cannot be solved.
+
+        Called in the user's process before any work, for the forward and again for the target solve.
+
+        Args:
+            thetas: (N, *instance_shape), finite.
+            context: arrays with a leading axis of N, of the declared shapes.
+        """
+
+    def solve(self, state: Any, theta: FloatArray, **context: Any) -> Any:
+        """Solves one instance.
+
+        Args:
+            state: what `build` returned.
+            theta: (*instance_shape), float32 or float64, finite, in natural units (costs are costs).
+            context: the declared per-instance arrays that the caller passed.
+
+        Returns:
+            The solution, (*solution_shape), or `(solution, status)`; the solution may be None where there is none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} overrides neither solve nor solve_batch")
+
+    def solve_batch(self, state: Any, thetas: FloatArray, context: Context) -> Solutions:
+        """Solves a batch, by default one instance after another.
+
+        Args:
+            state: what `build` returned.
+            thetas: (N, *instance_shape), C-contiguous float32 or float64, N >= 1; may be overwritten.
+            context: arrays with a leading axis of N.
+
+        Returns:
+            N solutions and statuses in order.
+
+        Raises:
+            AdapterError: the solver raised or returned something that is not a solution, naming the row.
+        """
+        values = np.zeros((len(thetas), *self.solution_shape), dtype=thetas.dtype)
+        statuses = np.zeros(len(thetas), dtype=np.uint8)
+        for row, theta in enumerate(thetas):
+            try:
+                result = self.solve(state, theta, **{name: array[row] for name, array in context.items()})
+                solution, status = result if isinstance(result, tuple) else (result, Status.OPTIMAL)
+                statuses[row] = Status(status)
+                if solution is None and status in (Status.OPTIMAL, Status.FEASIBLE):
+                    raise TypeError(f"expected a solution with status {Status(status).name}, got None")
+                if solution is not None:
+                    values[row] = self._checked(np.asarray(solution))
+            except Exception as error:
+                raise AdapterError(f"{self!r} failed: {type(error).__name__}: {error}", row) from error
+        return Solutions(values, statuses)
+
+    def solve_tensors(self, thetas: Any, context: Context) -> Any:
+        """Solves a batch of tensors where they are. For adapters with `Parallelism.DEVICE`, which override it.
+
+        Args:
+            thetas: Tensor (N, *instance_shape), float32 or float64, on any device.
+            context: tensors with a leading axis of N, on the same device.
+
+        Returns:
+            Tensor (N, *solution_shape) on the same device, or `(solutions, statuses)`, statuses (N,).
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not override solve_tensors")
+
+    def _checked(self, solution: NDArray[Any]) -> NDArray[Any]:
+        if solution.shape != self.solution_shape:
+            raise ValueError(f"expected a solution of shape {self.solution_shape}, got {solution.shape}")
+        return solution
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(sense={self.sense!r}, instance_shape={self.instance_shape})"
+
+
+def check_adapter_attributes(adapter: SolverAdapter) -> None:
+    """Raises if `adapter` lacks what every adapter must have, or has it in a form that would fail later.
+
+    Raises:
+        TypeError: not an adapter; a shape that is no tuple of ints.
+        ValueError: no sense, or one that is neither "min" nor "max".
+    """
+    if not isinstance(adapter, SolverAdapter):
+        raise TypeError(
+            f"expected a SolverAdapter, got {type(adapter).__name__}; "
+            "wrap a plain function with FunctionAdapter(fn, sense=..., instance_shape=...)"
+        )
+    name = type(adapter).__name__
+    check_sense(getattr(adapter, "sense", None), name)
+    for attribute in ("instance_shape", "solution_shape"):
+        shape = getattr(adapter, attribute, None)
+        if not isinstance(shape, tuple) or not all(isinstance(size, int) and size >= 0 for size in shape):
+            raise TypeError(f"{name}.{attribute} must be a tuple of ints, got {shape!r}")
+
+
+def check_sense(sense: Any, name: str) -> None:
+    """Raises `ValueError` unless `sense` is "min" or "max"; `name` is whose it is."""
+    if sense not in get_args(Sense):
+        raise ValueError(f'{name}: sense must be "min" (theta are costs) or "max" (theta are scores), got {sense!r}')

@@ -1,0 +1,66 @@
+"""Solving a chunk of a batch with an adapter's native state: what workers of every kind do."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.errors import AdapterError
+from imle_solvers.status import Status
+
+
+class States(threading.local):
+    """The native states that adapters built in this thread, each dropped with its adapter."""
+
+    def __init__(self) -> None:
+        # By id, not by equality: adapters may be dataclasses, which do not hash.
+        self._states: dict[int, tuple[weakref.ref[SolverAdapter], Any]] = {}
+
+    def of(self, adapter: SolverAdapter) -> Any:
+        """The state of `adapter` in this thread, built at the first call."""
+        key = id(adapter)
+        known = self._states.get(key)
+        if known is not None and known[0]() is adapter:
+            return known[1]
+        state = build_state(adapter)
+        states = self._states
+        self._states[key] = weakref.ref(adapter, lambda _: states.pop(key, None)), state
+        return state
+
+
+def build_state(adapter: SolverAdapter) -> Any:
+    """The adapter's native state; what goes wrong is an `AdapterError`."""
+    try:
+        return adapter.build()
+    except Exception as error:
+        problem = f"{adapter!r} could not build its state: {type(error).__name__}: {error}"
+        raise AdapterError(problem) from error
+
+
+def solve_chunk(adapter: SolverAdapter, state: Any, thetas: FloatArray, context: Context, start: int) -> Solutions:
+    """Solves consecutive rows, the first of which is row `start` of the batch, and checks what comes back."""
+    try:
+        solved = adapter.solve_batch(state, thetas, context)
+    except AdapterError as error:
+        if error.row is not None:
+            error.row += start
+        raise
+    except Exception as error:
+        problem = f"{adapter!r} failed on rows {start} to {start + len(thetas) - 1}"
+        raise AdapterError(f"{problem}: {type(error).__name__}: {error}") from error
+    _check_solutions(adapter, solved, len(thetas))
+    return solved
+
+
+def _check_solutions(adapter: SolverAdapter, solved: Any, rows: int) -> None:
+    if not isinstance(solved, Solutions):
+        raise AdapterError(f"{adapter!r}: solve_batch must return Solutions, got {type(solved).__name__}")
+    expected = (rows, *adapter.solution_shape)
+    if solved.values.shape != expected:
+        raise AdapterError(f"{adapter!r}: expected solutions of shape {expected}, got {solved.values.shape}")
+    if solved.statuses.shape != (rows,):
+        raise AdapterError(f"{adapter!r}: expected statuses of shape {(rows,)}, got {solved.statuses.shape}")
+    if solved.statuses.max(initial=0) > max(Status):
+        raise AdapterError(f"{adapter!r}: statuses must be codes of Status, got {solved.statuses.max()}")

@@ -1,0 +1,6 @@
+"""Gradient estimators, one a module."""
+
+from imle_solvers.estimators.base import Estimator
+from imle_solvers.estimators.imle import IMLE
+
+__all__ = ["IMLE", "Estimator"]

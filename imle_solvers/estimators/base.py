@@ -1,0 +1,118 @@
+"""What every gradient estimator is, and the one autograd function they share.
+
+Estimators see max form only: scores whose inner product with the solution is maximised. The layer turns costs
+around before, and the gradient after.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What solving a batch gave.
+
+    Attributes:
+        values: (B, M, *solution_shape), zero where a solve failed and the layer was told to go on.
+        ok: (B, M) bool, False where it failed; None where all went well.
+    """
+
+    values: Tensor
+    ok: Tensor | None
+
+
+class Solve(Protocol):
+    """MAP states for scores in max form. Context and failures are dealt with inside."""
+
+    num_ones: float | None
+
+    def __call__(self, scores: Tensor) -> Solved:
+        """Solves (B, M, *instance_shape): M problems for each of the B instances."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the forward pass draws.
+
+    Attributes:
+        num_samples: S, the samples of each instance.
+        group: M; each sample is the mean of M draws. The downstream gradient of a mean goes to each of its draws
+            unscaled, since dividing it by M would shrink the target's step by M.
+        perturb: whether there is noise at all.
+        generator: where noise comes from; None: torch's default generator.
+    """
+
+    num_samples: int = 1
+    group: int = 1
+    perturb: bool = True
+    generator: Generator | None = None
+
+
+Saved = tuple[Any, ...]
+"""Tensors, or None in their place, that `draw` leaves for `gradient`."""
+
+
+class Estimator(nn.Module):
+    """A way to solve forward and to estimate the gradient backward.
+
+    A subclass overrides `draw` and `gradient`, in tensor maths on the given `solve`. What it adapts in training
+    belongs in buffers. It never scales what `gradient` returns by the incoming gradient: that is an argument.
+    """
+
+    def draw(self, scores: Tensor, solve: Solve, sampling: Sampling) -> tuple[Solved, Saved]:
+        """Solves forward.
+
+        Args:
+            scores: (B, *instance_shape), float32 or float64.
+            solve: the solver.
+            sampling: S * M draws an instance.
+
+        Returns:
+            The solutions, (B, S * M, *solution_shape), and the tensors that `gradient` needs.
+        """
+        raise NotImplementedError
+
+    def gradient(self, saved: Saved, dz: Tensor, solve: Solve) -> Tensor:
+        """Estimates dL/dscores, (B, *instance_shape).
+
+        Args:
+            saved: what `draw` returned.
+            dz: (B, S * M, *solution_shape), dL/dz of every draw.
+            solve: the solver.
+        """
+        raise NotImplementedError
+
+    def check_shapes(self, instance_shape: tuple[int, ...], solution_shape: tuple[int, ...]) -> None:
+        """Raises `ValueError` where this estimator cannot differentiate a solver of these shapes."""
+
+    def forward(self, scores: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
+        """Samples of solutions, (B, S, *solution_shape), differentiable in `scores`, (B, *instance_shape)."""
+        samples: Tensor = _Estimate.apply(scores, self, solve, sampling)  # type: ignore[no-untyped-call]
+        return samples
+
+
+class _Estimate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, estimator: Estimator, solve: Solve, sampling: Sampling) -> Tensor:
+        solved, saved = estimator.draw(scores, solve, sampling)
+        ctx.save_for_backward(*saved)
+        ctx.estimator, ctx.solve, ctx.sampling = estimator, solve, sampling
+        if sampling.group == 1:
+            return solved.values
+        groups: Tensor = solved.values.unflatten(1, (sampling.num_samples, sampling.group))
+        return groups.mean(2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dz: Tensor) -> tuple[Tensor, None, None, None]:
+        if ctx.sampling.group > 1:
+            dz = dz.repeat_interleave(ctx.sampling.group, dim=1)
+        gradient = ctx.estimator.gradient(ctx.saved_tensors, dz, ctx.solve)
+        return gradient, None, None, None

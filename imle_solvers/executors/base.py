@@ -1,0 +1,104 @@
+"""What every executor is, and the cutting of batches that they share."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.errors import ClosedError
+
+CHUNKS_PER_WORKER = 4
+"""Enough that a slow chunk does not leave the other workers idle for long, few enough that dispatch stays cheap."""
+
+
+class Executor(ABC):
+    """Solves batches for any number of layers and adapters.
+
+    Solutions come back in input order and are the same, bit for bit, for every executor and number of workers.
+    Executors start their workers at the first batch, may be used from several threads, and end them at `close()`, at
+    the end of a `with` block, when garbage-collected, or at interpreter exit. A pickled or copied executor is a new
+    one of the same settings.
+
+    Attributes:
+        num_workers: how many solves run side by side; 0 for in-process.
+    """
+
+    num_workers: int
+
+    def __init__(self) -> None:
+        self._closed = False
+
+    def solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context | None = None) -> Solutions:
+        """Solves a batch.
+
+        Args:
+            adapter: whose instances these are.
+            thetas: (N, *instance_shape) float32 or float64, finite and checked by the adapter.
+            context: arrays with a leading axis of N.
+
+        Raises:
+            ClosedError: after `close()`.
+            AdapterError: the adapter raised or returned nonsense, naming the row.
+            WorkerDiedError: a worker process ended in mid-batch.
+        """
+        if self._closed:
+            raise ClosedError(f"{self!r} is closed; make a new one")
+        if len(thetas) == 0:
+            return Solutions(np.zeros((0, *adapter.solution_shape), dtype=thetas.dtype), np.zeros(0, dtype=np.uint8))
+        return self._solve(adapter, thetas, context or {})
+
+    @abstractmethod
+    def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context) -> Solutions: ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close()` was called."""
+        return self._closed
+
+    def close(self) -> None:
+        """Ends the workers. May be called again."""
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(num_workers={self.num_workers})"
+
+
+def chunk_bounds(rows: int, num_workers: int) -> list[tuple[int, int]]:
+    """Cuts `rows` into consecutive ranges of nearly the same length, a few for each worker."""
+    edges = np.linspace(0, rows, min(rows, num_workers * CHUNKS_PER_WORKER) + 1).astype(int).tolist()
+    return list(itertools.pairwise(edges))
+
+
+def join(chunks: Iterable[Solutions]) -> Solutions:
+    """One batch from its chunks, in order."""
+    parts = list(chunks)
+    if len(parts) == 1:
+        return parts[0]
+    counters: Counter[str] = Counter()
+    for part in parts:
+        counters.update(part.counters)
+    return Solutions(
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.statuses for part in parts]),
+        dict(counters),
+    )
+
+
+def slice_context(context: Context, start: int, stop: int) -> Context:
+    """The rows from `start` to `stop` of every context array."""
+    return {name: array[start:stop] for name, array in context.items()}

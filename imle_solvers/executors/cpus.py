@@ -1,0 +1,26 @@
+"""How many workers make sense here."""
+
+from __future__ import annotations
+
+import loky
+
+
+def available_cpus() -> int:
+    """CPUs that this process may use, by its affinity and its cgroup's limit, not just those in the machine."""
+    return int(loky.cpu_count())
+
+
+def check_num_workers(num_workers: int | None) -> int:
+    """The number itself if it is one or more, the available CPUs for None.
+
+    Raises:
+        TypeError: not an int.
+        ValueError: fewer than one.
+    """
+    if num_workers is None:
+        return available_cpus()
+    if isinstance(num_workers, bool) or not isinstance(num_workers, int):
+        raise TypeError(f"num_workers must be an int or None, got {num_workers!r}")
+    if num_workers < 1:
+        raise ValueError(f"num_workers must be at least 1 for workers (0: in-process), got {num_workers}")
+    return num_workers

@@ -1,0 +1,67 @@
+"""A plain function as an adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, SolverAdapter, check_sense
+
+
+class FunctionAdapter(SolverAdapter):
+    """A solver that is a function.
+
+    With `batched=False`, `fn(theta, **context)` takes one numpy instance, (*instance_shape), and returns a solution,
+    (*solution_shape), or `(solution, Status)`. It runs in worker processes, so it may be a lambda or a closure, but
+    what it refers to must pickle.
+
+    With `batched=True`, `fn(thetas, **context)` takes a tensor, (N, *instance_shape), on the device of the layer's
+    input, and returns a tensor, (N, *solution_shape), there. No workers are involved.
+
+    Args:
+        fn: the function, deterministic in its arguments.
+        sense: "min" if theta are costs, "max" if they are scores.
+        instance_shape: shape of theta for one instance.
+        solution_shape: shape of one solution; None: theta's.
+        batched: whether `fn` takes a batch of tensors.
+        context: names of the per-instance arrays that `fn` takes besides theta, or a mapping of names to their
+            shapes for one instance.
+        num_ones: about how many ones a solution has, if known.
+
+    Raises:
+        TypeError: `fn` is not callable.
+        ValueError: an unknown sense.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        *,
+        sense: Sense,
+        instance_shape: Sequence[int],
+        solution_shape: Sequence[int] | None = None,
+        batched: bool = False,
+        context: Sequence[str] | Mapping[str, tuple[int, ...] | None] = (),
+        num_ones: float | None = None,
+    ) -> None:
+        if not callable(fn):
+            raise TypeError(f"FunctionAdapter: expected a function, got {type(fn).__name__}")
+        check_sense(sense, "FunctionAdapter")
+        self.fn = fn
+        self.sense = sense
+        self.instance_shape = tuple(instance_shape)
+        if solution_shape is not None:
+            self.solution_shape = tuple(solution_shape)
+        self.parallelism = Parallelism.DEVICE if batched else Parallelism.PROCESSES
+        self.context = dict(context) if isinstance(context, Mapping) else dict.fromkeys(context)
+        self.num_ones = num_ones
+
+    def solve(self, state: Any, theta: FloatArray, **context: Any) -> Any:
+        return self.fn(theta, **context)
+
+    def solve_tensors(self, thetas: Any, context: Context) -> Any:
+        return self.fn(thetas, **context)
+
+    def __repr__(self) -> str:
+        name = getattr(self.fn, "__name__", type(self.fn).__name__)
+        return f"FunctionAdapter({name}, sense={self.sense!r}, instance_shape={self.instance_shape})"

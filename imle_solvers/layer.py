@@ -1,0 +1,229 @@
+"""The layer: a combinatorial solver as an `nn.Module`."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self, get_args
+
+import torch
+from torch import Generator, Tensor, nn
+
+from imle_solvers.adapter import Parallelism, SolverAdapter, check_adapter_attributes
+from imle_solvers.batch_solver import BatchSolver, OnFailure, prepare_context
+from imle_solvers.errors import ClosedError
+from imle_solvers.estimators import IMLE, Estimator
+from imle_solvers.estimators.base import Sampling
+from imle_solvers.executors import Executor, SerialExecutor, make_executor
+from imle_solvers.stats import Stats
+
+
+class SolverLayer(nn.Module):
+    """Solves one problem for each theta of a batch, and differentiates the solutions with respect to theta.
+
+    In training mode theta is perturbed and solutions are samples; in evaluation mode solutions are the MAP states, of
+    the same shape. Theta is (B, *instance_shape), or one (*instance_shape), of any floating dtype on any device;
+    solutions come back in the same dtype on the same device. Half precision is computed in float32.
+
+    Context, as keyword arguments, goes to the adapter with each instance in both solves: arrays or tensors with a
+    leading axis of B (without it for a single theta), under the names that the adapter declares.
+
+    Args:
+        adapter: the solver.
+        estimator: how gradients are estimated; None: `IMLE()`, whose noise suits the adapter.
+        num_samples: S, samples for each theta. None: one, and solutions are (B, *solution_shape). An int:
+            (B, S, *solution_shape), also for 1.
+        executor: where solves run: "serial", "threads", "processes", or an Executor, which other layers may share
+            and which this layer never closes. None: as the adapter says.
+        num_workers: how many solves run side by side, 0 in-process; None: the CPUs that this process may use.
+        on_failure: what happens to instances that do not end OPTIMAL. "raise": `SolveError`. "zero_grad": the
+            solution is zero and gives zero gradient. "keep": FEASIBLE solutions are used as they are, the rest raise.
+            `stats()` counts them in any case.
+        generator: where noise is drawn from; its state is part of the layer's state_dict. None: torch's default.
+
+    Raises:
+        TypeError, ValueError: an argument that cannot work, saying what is expected.
+    """
+
+    def __init__(
+        self,
+        adapter: SolverAdapter,
+        *,
+        estimator: Estimator | None = None,
+        num_samples: int | None = None,
+        executor: str | Executor | None = None,
+        num_workers: int | None = None,
+        on_failure: OnFailure = "raise",
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__()
+        check_adapter_attributes(adapter)
+        if estimator is not None and not isinstance(estimator, Estimator):
+            raise TypeError(f"estimator: expected an Estimator such as IMLE(), got {estimator!r}")
+        if on_failure not in get_args(OnFailure):
+            raise ValueError(f"on_failure: expected one of {', '.join(get_args(OnFailure))}, got {on_failure!r}")
+        if generator is not None and not isinstance(generator, Generator):
+            raise TypeError(f"generator: expected a torch.Generator, got {generator!r}")
+        if num_samples is not None:
+            _check_num_samples(num_samples)
+        self.adapter = adapter
+        self.estimator = IMLE() if estimator is None else estimator
+        self.num_samples = num_samples
+        self.on_failure = on_failure
+        self.generator = generator
+        self._owns_executor = not isinstance(executor, Executor)
+        self._executor = _choose_executor(adapter, executor, num_workers)
+        self._stats = Stats()
+
+    def forward(self, theta: Tensor, **context: Any) -> Tensor:
+        """Samples in training mode, MAP states in evaluation mode.
+
+        Args:
+            theta: (B, *instance_shape) or (*instance_shape), finite, in natural units (costs or scores).
+            **context: per-instance arrays.
+
+        Returns:
+            (B, *solution_shape), or (B, S, *solution_shape) with `num_samples=S`; without B for a single theta.
+
+        Raises:
+            TypeError, ValueError: theta or context is not what the adapter takes, before any work.
+            SolveError: an instance failed and `on_failure` does not accept it.
+            AdapterError: the solver raised or returned nonsense.
+            ClosedError: after `close()`.
+        """
+        if self.training:
+            return self._draw(theta, context, self.num_samples)
+        solution = self.map(theta, **context)
+        if self.num_samples is None:
+            return solution
+        axis = solution.ndim - len(self.adapter.solution_shape)
+        return solution.unsqueeze(axis).expand(*solution.shape[:axis], self.num_samples, *self.adapter.solution_shape)
+
+    def map(self, theta: Tensor, **context: Any) -> Tensor:
+        """MAP states, without noise: (B, *solution_shape). Differentiable, by the estimator without noise."""
+        return self._draw(theta, context, None, perturb=False)
+
+    def sample(self, theta: Tensor, num_samples: int, **context: Any) -> Tensor:
+        """Differentiable samples, (B, num_samples, *solution_shape), in training and evaluation mode."""
+        _check_num_samples(num_samples)
+        return self._draw(theta, context, num_samples)
+
+    def marginals(self, theta: Tensor, num_samples: int, **context: Any) -> Tensor:
+        """The mean of samples, (B, *solution_shape), in training and evaluation mode.
+
+        Differentiable: the downstream gradient goes to each sample unscaled, so that the estimator's step does not
+        depend on their number.
+        """
+        _check_num_samples(num_samples)
+        return self._draw(theta, context, None, group=num_samples)
+
+    def stats(self) -> Stats:
+        """What the layer has done: counts of batches, instances, statuses, and of what the adapter counts."""
+        return self._stats
+
+    def close(self) -> None:
+        """Ends the layer's workers, unless it was given its executor. May be called again."""
+        if self._owns_executor:
+            self._executor.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _draw(
+        self,
+        theta: Tensor,
+        context: dict[str, Any],
+        num_samples: int | None,
+        *,
+        group: int = 1,
+        perturb: bool = True,
+    ) -> Tensor:
+        if self._executor.closed:
+            raise ClosedError(f"the executor of this layer is closed ({self._executor!r}); make a new layer")
+        single = self._check_theta(theta)
+        if single:
+            theta = theta.unsqueeze(0)
+            context = {name: _with_batch_axis(values) for name, values in context.items()}
+        if torch.is_grad_enabled() and theta.requires_grad:
+            self.estimator.check_shapes(self.adapter.instance_shape, self.adapter.solution_shape)
+        prepared = prepare_context(self.adapter, context, len(theta), theta.device)
+        solve = BatchSolver(self.adapter, self._executor, prepared, self.on_failure, self._stats)
+        scores = theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta
+        # The one place where the sense is turned: from here to the solver everything maximises.
+        scores = -scores if self.adapter.sense == "min" else scores
+        sampling = Sampling(num_samples or 1, group, perturb, self.generator)
+        solutions: Tensor = self.estimator(scores, solve, sampling).to(theta.dtype)
+        if num_samples is None:
+            solutions = solutions.squeeze(1)
+        return solutions.squeeze(0) if single else solutions
+
+    def _check_theta(self, theta: Tensor) -> bool:
+        """Whether theta is a single instance; raises for what cannot be solved."""
+        shape = self.adapter.instance_shape
+        if not isinstance(theta, Tensor):
+            raise TypeError(f"theta: expected a torch.Tensor, got {type(theta).__name__}")
+        if not theta.is_floating_point():
+            raise TypeError(f"theta: expected a floating dtype, got {theta.dtype}; convert it with theta.float()")
+        single = theta.shape == shape
+        if not single and (theta.ndim == 0 or theta.shape[1:] != shape):
+            raise ValueError(
+                f"theta: expected shape {('B', *shape)} or {shape} for {self.adapter!r}, got {tuple(theta.shape)}"
+            )
+        finite = theta.isfinite()
+        if not bool(finite.all()):
+            bad = (~finite).nonzero()[0].tolist()
+            instance, entry = (0, bad) if single else (bad[0], bad[1:])
+            value = theta[tuple(bad)].item()
+            raise ValueError(
+                f"theta: expected finite values, got {value} in instance {instance} at {tuple(entry)}; "
+                "check the network that predicts theta"
+            )
+        return single
+
+    def get_extra_state(self) -> Tensor | None:
+        """The generator's state, so that a resumed run draws the same noise."""
+        return None if self.generator is None else self.generator.get_state()
+
+    def set_extra_state(self, state: Tensor | None) -> None:
+        """Restores the generator's state."""
+        if state is not None and self.generator is not None:
+            self.generator.set_state(state.cpu())
+
+    def extra_repr(self) -> str:
+        where = "on theta's device" if self.adapter.parallelism is Parallelism.DEVICE else repr(self._executor)
+        return (
+            f"adapter={self.adapter!r}, num_samples={self.num_samples}, executor={where}, "
+            f"on_failure={self.on_failure!r}"
+        )
+
+
+def _choose_executor(adapter: SolverAdapter, executor: str | Executor | None, num_workers: int | None) -> Executor:
+    if isinstance(executor, Executor):
+        if num_workers is not None:
+            raise ValueError("num_workers is the executor's own where an Executor is given; leave it out")
+        if executor.closed:
+            raise ClosedError(f"{executor!r} is closed; give the layer an open one")
+        return executor
+    if adapter.parallelism is Parallelism.DEVICE:
+        if executor not in (None, "serial") or num_workers:
+            raise ValueError(
+                f"{adapter!r} solves tensors on their own device, in one call; "
+                f"it has no use for executor={executor!r}, num_workers={num_workers!r}"
+            )
+        return SerialExecutor()
+    return make_executor(executor, num_workers, adapter.parallelism)
+
+
+def _check_num_samples(num_samples: Any) -> None:
+    if isinstance(num_samples, bool) or not isinstance(num_samples, int):
+        raise TypeError(f"num_samples: expected an int, got {num_samples!r}")
+    if num_samples < 1:
+        raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
+
+
+def _with_batch_axis(values: Any) -> Tensor:
+    return torch.as_tensor(values).unsqueeze(0)

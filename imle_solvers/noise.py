@@ -1,0 +1,117 @@
+"""Noise that perturbs theta. Any object with this `sample` method will do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+
+class Noise(Protocol):
+    """A distribution of noise, at temperature one."""
+
+    def sample(
+        self,
+        shape: Sequence[int],
+        *,
+        generator: Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """Draws a tensor of independent noise.
+
+        Args:
+            shape: shape of the result.
+            generator: where the randomness comes from; None: torch's default.
+            device, dtype: of the result; None: torch's defaults.
+        """
+        ...
+
+
+class _TorchNoise:
+    """What the distributions below share: they fill a tensor, this makes it where it can be filled."""
+
+    def _fill(self, noise: Tensor, generator: Generator | None) -> None:
+        raise NotImplementedError
+
+    def sample(
+        self,
+        shape: Sequence[int],
+        *,
+        generator: Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """Draws a tensor of independent noise, see `Noise.sample`.
+
+        A generator draws on its own device only, and what it drew is moved: with a CPU generator, a layer on the GPU
+        sees the same noise as one on the CPU. Half precision is drawn in float32.
+        """
+        dtype = dtype or torch.get_default_dtype()
+        device = torch.device(device) if device is not None else torch.get_default_device()
+        noise = torch.empty(
+            tuple(shape),
+            device=device if generator is None else generator.device,
+            dtype=dtype if dtype == torch.float64 else torch.float32,
+        )
+        self._fill(noise, generator)
+        return noise.to(device=device, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class SumOfGamma(_TorchNoise):
+    """Sum-of-Gamma noise (I-MLE paper, section 4.1): the sum of k independent draws tends to a Gumbel(0, 1).
+
+    SoG(k, s) = (sum_{i=1..s} Gamma(shape 1/k, scale k/i) - log s) / k, with mean (H_s - log s) / k, where H_s is the
+    s-th harmonic number, and variance (sum_{i=1..s} 1/i^2) / k.
+
+    Args:
+        k: about the number of ones in a solution; positive, need not be whole.
+        terms: s, the number of Gamma terms; more come closer to the limit.
+
+    Raises:
+        ValueError: `k` not positive and finite, or `terms` not a whole number of at least one.
+    """
+
+    k: float
+    terms: int = 10
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.k) and self.k > 0):
+            raise ValueError(f"SumOfGamma: k must be positive and finite, got {self.k}")
+        if not isinstance(self.terms, int) or self.terms < 1:
+            raise ValueError(f"SumOfGamma: terms must be a whole number of at least 1, got {self.terms}")
+
+    def _fill(self, noise: Tensor, generator: Generator | None) -> None:
+        concentration = torch.full_like(noise, 1.0 / self.k)
+        noise.fill_(-math.log(self.terms) / self.k)
+        for i in range(1, self.terms + 1):
+            # Gamma(shape, scale k/i) / k is Gamma(shape, 1) / i. torch.distributions.Gamma, built on this function,
+            # takes no generator.
+            noise.add_(torch._standard_gamma(concentration, generator=generator), alpha=1.0 / i)
+
+
+@dataclass(frozen=True)
+class Gumbel(_TorchNoise):
+    """Standard Gumbel noise, location 0 and scale 1: mean 0.5772, variance pi^2 / 6."""
+
+    def _fill(self, noise: Tensor, generator: Generator | None) -> None:
+        # -log E with E exponential; E = 0 would be an infinite draw.
+        noise.exponential_(generator=generator).clamp_(min=torch.finfo(noise.dtype).tiny).log_().neg_()
+
+
+@dataclass(frozen=True)
+class Normal(_TorchNoise):
+    """Standard normal noise: mean 0, variance 1."""
+
+    def _fill(self, noise: Tensor, generator: Generator | None) -> None:
+        noise.normal_(generator=generator)
+
+
+def default_noise(num_ones: float | None) -> Noise:
+    """Sum-of-Gamma where the number of ones in a solution is known, as the I-MLE paper advises; else Gumbel."""
+    return Gumbel() if num_ones is None else SumOfGamma(k=max(num_ones, 1.0))
