@@ -124,7 +124,9 @@ class _Workers:
         self.pid = os.getpid()
         self._sent: set[int] = set()
         self._processes: dict[Connection[Any, Any], subprocess.Popen[bytes]] = {}
-        environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        # What can be imported here can be imported there; "" is a notebook's own folder.
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": path}
         for _ in range(num_workers):
             ours, theirs = Pipe()
             # -P: the working directory is on the path only if it is on ours.

@@ -1,0 +1,68 @@
+# Each target does its own set-up: a virtual environment in .venv, with the versions of constraints.txt.
+# Use another interpreter with `make test PYTHON=python3.12`.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: help warcraft roads custom test quick check wheel bench clean
+
+help:
+	@echo "make warcraft   train the Warcraft example, results in runs/warcraft"
+	@echo "make roads      train the road network example, results in runs/road_network"
+	@echo "make custom     run the example of a solver of one's own"
+	@echo "make test       all tests"
+	@echo "make quick      the tests that take no more than a few seconds each"
+	@echo "make check      linter, formatter, types, import contracts"
+	@echo "make wheel      build wheel and sdist, and try the wheel in an empty environment"
+	@echo "make bench      measure the compiled kernels against SciPy and NetworkX"
+	@echo "make clean      remove the environment and everything that was built"
+
+warcraft: $(VENV)/.examples
+	$(RUN) examples/warcraft.py
+
+roads: $(VENV)/.examples
+	$(RUN) examples/road_network.py
+
+custom: $(VENV)/.examples
+	$(RUN) examples/custom_solver.py
+
+test: $(VENV)/.dev
+	$(RUN) -m pytest
+
+quick: $(VENV)/.dev
+	$(RUN) -m pytest -m "not slow"
+
+check: $(VENV)/.dev
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/.dev
+	$(RUN) benchmarks/bench_kernels.py
+
+# The wheel must work where nothing but its own dependencies is installed.
+wheel: $(VENV)/.dev
+	rm -rf dist build/wheel-venv
+	$(RUN) -m build
+	$(PYTHON) -m venv build/wheel-venv
+	build/wheel-venv/bin/python -m pip install --quiet -c constraints.txt dist/*.whl
+	cd build && wheel-venv/bin/python -I ../tests/check_installed.py
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "imle-solvers needs Python 3.11 or newer: make ... PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.examples: $(VENV)/.made pyproject.toml constraints.txt
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[examples]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[examples,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,78 @@
+"""What holds for every adapter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from imle_solvers import SolverAdapter, SolverLayer
+from imle_solvers.testing import check_adapter
+from tests.cases import CASES
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_keeps_the_contract(name):
+    case = CASES[name]
+    adapter = case.make()
+    check_adapter(adapter, case.theta(adapter), **case.context(6))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("num_samples", [None, 3])
+def test_it_trains(name, num_samples):
+    case = CASES[name]
+    adapter = case.make()
+    theta = case.theta(adapter).float().requires_grad_()
+    layer = SolverLayer(adapter, num_samples=num_samples, num_workers=0)
+    z = layer(theta, **case.context(6))
+    torch.manual_seed(0)
+    (z * torch.randn_like(z)).sum().backward()
+    assert bool(theta.grad.isfinite().all())
+    assert theta.grad.abs().sum() > 0
+
+
+class Broken(SolverAdapter):
+    sense = "max"
+    instance_shape = (3,)
+
+    def __init__(self, how):
+        self.how = how
+
+    def build(self):
+        return {"seen": 0}
+
+    def solve(self, state, theta):
+        state["seen"] += 1
+        z = np.zeros(3)
+        z[theta.argmin() if self.how == "worse" else theta.argmax()] = 1
+        if self.how == "history" and state["seen"] > 4:
+            z = np.roll(z, 1)
+        if self.how == "random":
+            z = np.roll(z, np.random.default_rng().integers(3))
+        return z
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [("worse", "is solved worse than"), ("history", "differently|change"), ("random", "differently|change")],
+)
+def test_the_check_finds_what_is_broken(how, message):
+    theta = torch.randn(8, 3, dtype=torch.float64)
+    check_adapter(Broken("not"), theta)
+    with pytest.raises(AssertionError, match=message):
+        check_adapter(Broken(how), theta)
+
+
+def test_importing_an_adapter_imports_no_torch():
+    """Workers do that, and must stay small."""
+    code = """
+import sys, imle_solvers, imle_solvers.worker, imle_adapters
+from imle_solvers import SolverAdapter, FunctionAdapter, register_adapter, make_adapter, Status, Solutions
+from imle_adapters import *
+sys.exit("torch" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

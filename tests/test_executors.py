@@ -1,0 +1,376 @@
+"""Executors: the same result everywhere, errors that arrive, nothing left behind."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from imle_adapters import AssignmentAdapter, ShortestPathAdapter
+from imle_solvers import (
+    AdapterError,
+    ClosedError,
+    ProcessExecutor,
+    SerialExecutor,
+    SolverLayer,
+    ThreadExecutor,
+    WorkerDiedError,
+)
+from imle_solvers.executors import make_executor
+from imle_solvers.executors.base import chunk_bounds
+from tests.solvers import (
+    CountingAdapter,
+    UnbuildableAdapter,
+    fail_on_negative,
+    fail_unpicklably,
+    function_adapter,
+    identity,
+    kill_on_negative,
+    loaded_modules,
+    top_k,
+)
+
+KINDS = {
+    "serial": SerialExecutor,
+    "one thread": lambda: ThreadExecutor(1),
+    "two threads": lambda: ThreadExecutor(2),
+    "one process": lambda: ProcessExecutor(1),
+    "two processes": lambda: ProcessExecutor(2),
+}
+
+
+@pytest.fixture(params=KINDS)
+def executor(request):
+    with KINDS[request.param]() as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with ProcessExecutor(2) as executor:
+        yield executor
+
+
+ADAPTERS = {
+    "enumeration": lambda: top_k(6, 2),
+    "shortest path": lambda: ShortestPathAdapter.grid(4, 5),
+    "assignment": lambda: AssignmentAdapter(3, 4),
+    "a closure": lambda: function_adapter(lambda theta: np.sort(theta), n=4),
+}
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_every_executor_gives_the_same_samples_and_gradients(executor, name):
+    adapter = ADAPTERS[name]()
+    results = []
+    for place in (SerialExecutor(), executor):
+        layer = SolverLayer(adapter, num_samples=3, executor=place, generator=torch.Generator().manual_seed(0))
+        theta = torch.rand(7, *adapter.instance_shape, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        z = layer(theta)
+        (z * torch.linspace(-1, 1, z.numel()).view_as(z)).sum().backward()
+        results.append((z.detach(), theta.grad))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 50])
+def test_order_is_kept_for_any_batch_size(executor, rows):
+    thetas = np.arange(rows * 2.0).reshape(rows, 2)
+    solved = executor.solve(function_adapter(identity), thetas)
+    np.testing.assert_array_equal(solved.values, thetas)
+    np.testing.assert_array_equal(solved.statuses, np.zeros(rows))
+
+
+def test_an_empty_batch_starts_no_work(executor):
+    solved = executor.solve(UnbuildableAdapter(), np.zeros((0, 2)))
+    assert solved.values.shape == (0, 2)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 100])
+@pytest.mark.parametrize("workers", [1, 2, 64])
+def test_chunks_cover_the_batch_once(rows, workers):
+    bounds = chunk_bounds(rows, workers)
+    assert [row for start, stop in bounds for row in range(start, stop)] == list(range(rows))
+    assert all(start < stop for start, stop in bounds)
+
+
+def test_state_is_built_once_in_each_worker(processes):
+    adapter = CountingAdapter()
+    solves, pids = np.concatenate([processes.solve(adapter, np.zeros((20, 2))).values for _ in range(5)]).T
+    assert os.getpid() not in pids
+    assert len(set(pids)) <= 2
+    for pid in set(pids):  # a state built again would count from one again
+        assert sorted(solves[pids == pid]) == list(range(1, (pids == pid).sum() + 1))
+
+
+def test_workers_import_neither_torch_nor_the_main_script(processes):
+    values = processes.solve(function_adapter(loaded_modules), np.zeros((4, 2))).values
+    np.testing.assert_array_equal(values, np.zeros((4, 2)))
+
+
+def test_many_adapters_share_the_workers(processes):
+    adapters = [function_adapter(identity, n=n) for n in range(1, 6)]
+    for _ in range(2):
+        for n, adapter in enumerate(adapters, start=1):
+            assert processes.solve(adapter, np.ones((3, n))).values.sum() == 3 * n
+
+
+def test_workers_forget_adapters_that_are_gone(processes):
+    for n in range(1, 30):
+        adapter = function_adapter(identity, n=n)
+        processes.solve(adapter, np.ones((2, n)))
+        del adapter
+    gc.collect()
+    processes.solve(function_adapter(identity), np.ones((2, 2)))
+    assert len(processes._adapters._known) <= 2
+    assert len(processes._workers._sent) <= 2
+
+
+def test_a_solver_that_raises(executor):
+    thetas = np.ones((20, 2))
+    thetas[[13, 17], 0] = -1
+    with pytest.raises(
+        AdapterError, match="row 13 of the batch.*fail_on_negative.*ZeroDivisionError: negative theta"
+    ) as info:
+        executor.solve(function_adapter(fail_on_negative), thetas)
+    assert info.value.row == 13
+    assert isinstance(info.value.__cause__, ZeroDivisionError)
+    if isinstance(executor, ProcessExecutor):
+        assert any("in fail_on_negative" in note for note in info.value.__notes__)
+    assert executor.solve(function_adapter(fail_on_negative), np.ones((20, 2))).values.sum() == 40
+
+
+def test_the_layer_names_instance_and_sample(executor):
+    layer = SolverLayer(function_adapter(fail_on_negative), num_samples=4, executor=executor)
+    theta = torch.ones(5, 2) * 1e9
+    theta[3, 0] = -1e9
+    with pytest.raises(AdapterError, match="instance 3, sample 0"):
+        layer(theta)
+
+
+def test_an_exception_that_does_not_pickle_still_arrives(executor):
+    with pytest.raises(AdapterError, match="UnpicklableError: a"):
+        executor.solve(function_adapter(fail_unpicklably), np.ones((2, 2)))
+
+
+def test_a_state_that_cannot_be_built(executor):
+    with pytest.raises(AdapterError, match="could not build its state: OSError: no licence"):
+        executor.solve(UnbuildableAdapter(), np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("wrong", [np.ones(3), np.ones((2, 2)), 1.0, None, "text"], ids=str)
+def test_a_solution_of_the_wrong_shape(executor, wrong):
+    with pytest.raises(AdapterError, match=r"row 0 .*(expected a solution|could not convert)"):
+        executor.solve(function_adapter(lambda theta: wrong), np.ones((2, 2)))
+
+
+def test_an_adapter_that_cannot_travel(processes):
+    lock = threading.Lock()
+    with pytest.raises(AdapterError, match="cannot be sent to worker processes.*Make it picklable"):
+        processes.solve(function_adapter(lambda theta: lock), np.ones((2, 2)))
+
+
+def test_a_worker_that_dies_is_reported_and_replaced():
+    with ProcessExecutor(2) as executor:
+        thetas = np.ones((8, 2))
+        thetas[5, 0] = -1
+        with pytest.raises(WorkerDiedError, match="SIGKILL while it held rows"):
+            executor.solve(function_adapter(kill_on_negative), thetas)
+        assert executor.solve(function_adapter(kill_on_negative), np.ones((8, 2))).values.sum() == 16
+
+
+def test_use_after_close(executor):
+    executor.solve(function_adapter(identity), np.ones((2, 2)))
+    executor.close()
+    executor.close()
+    assert executor.closed
+    with pytest.raises(ClosedError, match="make a new one"):
+        executor.solve(function_adapter(identity), np.ones((2, 2)))
+    with pytest.raises(ClosedError):
+        SolverLayer(top_k(3, 1), executor=executor)
+
+
+@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_a_copy_is_a_new_executor_of_the_same_settings(executor, clone):
+    with clone(executor) as twin:
+        executor.close()
+        assert repr(twin) == repr(executor)
+        assert twin.solve(function_adapter(identity), np.ones((2, 2))).values.sum() == 4
+
+
+def running(pids):
+    return [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
+
+
+def worker_pids(executor):
+    return [process.pid for process in executor._workers._processes.values()]
+
+
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts processes and files in /proc")
+@pytest.mark.parametrize("end", ["close", "collect"])
+def test_nothing_is_left_behind(end):
+    def use():
+        layer = SolverLayer(top_k(3, 1), executor="processes", num_workers=2)
+        layer(torch.zeros(4, 3))
+        pids = worker_pids(layer._executor)
+        assert len(running(pids)) == 2
+        if end == "close":
+            layer.close()
+        return pids
+
+    use()
+    gc.collect()
+    before = open_files()
+    for _ in range(3):
+        pids = use()
+        gc.collect()
+        assert running(pids) == []
+    assert open_files() == before
+
+
+def test_threads_end_with_their_executor():
+    before = threading.active_count()
+    ThreadExecutor(2).solve(function_adapter(identity), np.ones((8, 2)))
+    gc.collect()
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+
+
+def test_one_executor_used_from_several_threads(executor):
+    adapter, errors = function_adapter(identity), []
+
+    def use(value):
+        for _ in range(10):
+            thetas = np.full((9, 2), value)
+            if not np.array_equal(executor.solve(adapter, thetas).values, thetas):
+                errors.append(value)
+
+    threads = [threading.Thread(target=use, args=(float(value),)) for value in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def run_script(folder, text, interactive=False):
+    """Runs a program from a file, or fed to the interpreter, where there is no file just as in a notebook."""
+    path = folder / "script.py"
+    path.write_text(textwrap.dedent(text))
+    with path.open() as file:
+        return subprocess.run(
+            [sys.executable, "-" if interactive else str(path)],
+            stdin=file,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.mark.parametrize("interactive", [False, True], ids=["script", "notebook"])
+def test_a_script_needs_no_main_guard(tmp_path, interactive):
+    """Functions and classes of the script travel to workers; the script runs once; the exit is silent."""
+    run = run_script(
+        tmp_path,
+        """
+        import numpy as np, torch
+        from imle_solvers import FunctionAdapter, SolverAdapter, SolverLayer
+
+        print("script runs")
+
+        def largest(theta):
+            return (theta == theta.max()).astype(float)
+
+        class Smallest(SolverAdapter):
+            sense, instance_shape = "min", (4,)
+            def solve(self, state, theta):
+                return (theta == theta.min()).astype(float)
+
+        for adapter in (FunctionAdapter(largest, sense="max", instance_shape=(4,)), Smallest()):
+            layer = SolverLayer(adapter, executor="processes", num_workers=2)
+            print(int(layer(torch.randn(6, 4)).sum()))
+        """,
+        interactive,
+    )
+    assert (run.returncode, run.stdout.split("\n"), run.stderr) == (0, ["script runs", "6", "6", ""], "")
+
+
+@pytest.mark.parametrize("interactive", [False, True], ids=["script", "notebook"])
+def test_a_module_next_to_the_script_is_found_by_workers(tmp_path, interactive):
+    (tmp_path / "my_solver.py").write_text("def solve(theta):\n    return theta * 2\n")
+    run = run_script(
+        tmp_path,
+        """
+        import numpy as np
+        from my_solver import solve
+        from imle_solvers import FunctionAdapter, ProcessExecutor
+
+        with ProcessExecutor(1) as executor:
+            adapter = FunctionAdapter(solve, sense="max", instance_shape=(2,))
+            print(executor.solve(adapter, np.ones((2, 2))).values.sum())
+        """,
+        interactive,
+    )
+    assert (run.returncode, run.stdout.strip(), run.stderr) == (0, "8.0", "")
+
+
+def test_a_fork_gets_workers_of_its_own(processes):
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    adapter = function_adapter(identity)
+    processes.solve(adapter, np.ones((4, 2)))
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = int(processes.solve(adapter, np.ones((4, 2))).values.sum() != 8)
+            processes.close()
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert processes.solve(adapter, np.ones((4, 2))).values.sum() == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "num_workers", "message"),
+    [
+        ("fast", None, "unknown executor 'fast'; expected one of serial, threads, processes"),
+        (None, -1, "0 .in-process. or more, got -1"),
+        ("serial", 2, "no workers, got num_workers=2"),
+        ("threads", 0, "at least 1, got 0"),
+    ],
+)
+def test_bad_settings(name, num_workers, message):
+    with pytest.raises(ValueError, match=message):
+        make_executor(name, num_workers, top_k(3, 1).parallelism)
+
+
+@pytest.mark.parametrize("kind", [ThreadExecutor, ProcessExecutor])
+def test_bad_numbers_of_workers(kind):
+    with pytest.raises(ValueError, match="at least 1"):
+        kind(0)
+    with pytest.raises(TypeError, match="int or None"):
+        kind(1.5)
+
+
+def test_a_given_executor_has_its_own_number_of_workers():
+    with pytest.raises(ValueError, match="leave it out"):
+        SolverLayer(top_k(3, 1), executor=SerialExecutor(), num_workers=2)

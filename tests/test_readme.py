@@ -1,0 +1,49 @@
+"""What README says runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_code_blocks_run_in_order(tmp_path):
+    knapsack, grid, *rest = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(rest) >= 4
+    checks = (
+        "assert z.shape == theta.grad.shape == (8, 4) and set(z.unique().tolist()) <= {0.0, 1.0}",
+        "assert paths.shape == (70, 4, 12, 12)",
+    )
+    program = "\n".join([knapsack, checks[0], grid, checks[1], *rest])
+    run = subprocess.run(
+        [sys.executable, "-"], input=program, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_make_targets_exist():
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE)
+    assert set(named) >= {"warcraft", "test"}
+    assert set(named) <= set(targets)
+
+
+def test_the_context_of_each_adapter_is_as_listed():
+    import networkx as nx
+
+    from imle_adapters import AssignmentAdapter, MaxSpanningTreeAdapter, ShortestPathAdapter, TopKAdapter
+
+    adapters = {
+        "ShortestPathAdapter(graph": ShortestPathAdapter(nx.path_graph(3), 0, 2),
+        "ShortestPathAdapter.grid": ShortestPathAdapter.grid(2, 2),
+        "MaxSpanningTreeAdapter": MaxSpanningTreeAdapter(nx.path_graph(3)),
+        "AssignmentAdapter": AssignmentAdapter(2, 2, unmatched=1.0),
+        "TopKAdapter": TopKAdapter(2, 1),
+    }
+    for start, adapter in adapters.items():
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{start}"))
+        assert re.findall(r"`(\w+)`", row.split("|")[3]) == list(adapter.context)

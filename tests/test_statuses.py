@@ -1,0 +1,147 @@
+"""Instances that fail: statuses, policies, counts; and the per-instance context that tests them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from imle_solvers import AdapterError, SolveError, SolverLayer, Status
+from tests.solvers import StatusAdapter, function_adapter
+
+FAILED = [Status.INFEASIBLE, Status.UNBOUNDED, Status.TIMEOUT, Status.CRASHED]
+
+
+def make(on_failure="raise", **kwargs):
+    return SolverLayer(StatusAdapter(), num_workers=0, on_failure=on_failure, **kwargs)
+
+
+def statuses(*values):
+    return torch.tensor([int(value) for value in values])
+
+
+@pytest.mark.parametrize("status", [Status.FEASIBLE, *FAILED])
+def test_raise_names_instance_status_adapter_and_remedy(status):
+    with pytest.raises(SolveError) as info:
+        make(num_samples=2)(torch.ones(3, 3), status=statuses(0, status, status))
+    message = str(info.value)
+    assert message.startswith("StatusAdapter(")
+    assert f"instance 1, sample 0 ended {status.name} (and 3 more)" in message
+    assert "on_failure=" in message
+    assert info.value.failures == [(1, 0, status), (1, 1, status), (2, 0, status), (2, 1, status)]
+
+
+@pytest.mark.parametrize("status", [Status.FEASIBLE, *FAILED])
+@pytest.mark.parametrize("num_samples", [None, 3])
+def test_zero_grad_gives_zero_solutions_and_gradients_to_failed_instances_alone(status, num_samples):
+    layer = make("zero_grad", num_samples=num_samples)
+    theta = torch.ones(3, 3, requires_grad=True)
+    z = layer(theta, status=statuses(0, status, 0))
+    z.sum().backward()
+    assert z[1].abs().sum() == 0
+    assert theta.grad[1].abs().sum() == 0
+    for row in (0, 2):
+        assert z[row].abs().sum() > 0
+        assert theta.grad[row].abs().sum() > 0
+    solves = 2 * (num_samples or 1)
+    assert layer.stats().statuses == {Status.OPTIMAL: 2 * solves, status: solves}
+
+
+class FailsBackward(StatusAdapter):
+    """The target solve has other signs than the forward solve."""
+
+    def solve(self, state, theta, status=Status.OPTIMAL):
+        return (theta, Status.OPTIMAL) if theta[0] > 0 else (None, Status.INFEASIBLE)
+
+
+def test_zero_grad_where_only_the_target_fails():
+    layer = SolverLayer(FailsBackward(), num_workers=0, on_failure="zero_grad")
+    theta = torch.tensor([[100.0, 1, 1], [100, 1, 1]], requires_grad=True)
+    z = layer(theta)
+    z.backward(torch.tensor([[100.0, 1, 1], [1, 1, 1]]))
+    assert z[0, 0] > 0
+    assert theta.grad[0].abs().sum() == 0
+    assert theta.grad[1].abs().sum() > 0
+
+
+def test_keep_uses_feasible_solutions_as_they_are_and_raises_for_the_rest():
+    layer = make("keep").eval()
+    theta = torch.ones(2, 3)
+    assert torch.equal(layer(theta, status=statuses(0, Status.FEASIBLE)), theta)
+    for status in FAILED:
+        with pytest.raises(SolveError, match=status.name):
+            layer(theta, status=statuses(0, status))
+
+
+def test_every_status_has_help():
+    assert all(len(status.help) > 20 for status in Status)
+
+
+def test_a_solver_that_returns_no_solution_as_optimal():
+    with pytest.raises(AdapterError, match="expected a solution with status OPTIMAL, got None"):
+        SolverLayer(function_adapter(lambda theta: None), num_workers=0)(torch.ones(1, 2))
+
+
+def test_a_status_that_is_none():
+    with pytest.raises(AdapterError, match="9 is not a valid Status"):
+        SolverLayer(function_adapter(lambda theta: (theta, 9)), num_workers=0)(torch.ones(1, 2))
+
+
+def test_stats_count_and_reset():
+    layer = make("zero_grad")
+    theta = torch.ones(2, 3, requires_grad=True)
+    layer(theta, status=statuses(0, Status.TIMEOUT)).sum().backward()
+    assert str(layer.stats()) == "2 batches, 4 instances: 2 OPTIMAL, 2 TIMEOUT"
+    layer.stats().reset()
+    assert str(layer.stats()) == "0 batches, 0 instances"
+
+
+def shifted(theta, shift, scale=1.0):
+    return theta * scale + shift
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray, list])
+def test_context_reaches_each_instance_in_both_solves(batched, kind):
+    seen = []
+
+    def solve(theta, shift):
+        seen.append(np.asarray(shift).tolist())
+        return theta + shift
+
+    adapter = function_adapter(solve, n=3, batched=batched, context={"shift": (3,)})
+    layer = SolverLayer(adapter, num_samples=2, num_workers=0)
+    theta = torch.zeros(2, 3, requires_grad=True)
+    shift = [[1.0, 2, 3], [4, 5, 6]]
+    layer(theta, shift=kind(shift)).sum().backward()
+    rows = [row for call in seen for row in call] if batched else seen
+    assert rows == [shift[0], shift[0], shift[1], shift[1]] * 2
+
+
+def test_context_of_a_single_theta_has_no_batch_axis():
+    adapter = function_adapter(shifted, n=3, context={"shift": (3,), "scale": ()})
+    layer = SolverLayer(adapter, num_workers=0).eval()
+    z = layer(torch.ones(3), shift=[1.0, 2, 3], scale=2.0)
+    assert torch.equal(z, torch.tensor([3.0, 4, 5]))
+    assert torch.equal(layer(torch.ones(1, 3), shift=[[1.0, 2, 3]])[0], torch.tensor([2.0, 3, 4]))
+
+
+def test_context_of_any_shape():
+    adapter = function_adapter(lambda theta, a: theta + a.sum(), n=3, context=["a"])
+    layer = SolverLayer(adapter, num_workers=0).eval()
+    assert layer(torch.zeros(2, 3), a=torch.ones(2, 4, 5)).sum() == 120
+
+
+@pytest.mark.parametrize(
+    ("context", "message"),
+    [
+        ({"shfit": [[1.0] * 3] * 2}, "does not take shfit as context; it takes shift, scale"),
+        ({"shift": [1.0, 2, 3]}, r"context 'shift': expected shape \(2, 3\), got \(3,\)"),
+        ({"shift": [[1.0] * 3] * 5}, r"context 'shift': expected shape \(2, 3\), got \(5, 3\)"),
+        ({"shift": [[1.0] * 3] * 2, "scale": 1.0}, r"context 'scale': expected shape \(2,\), got \(\)"),
+    ],
+)
+def test_bad_context(context, message):
+    adapter = function_adapter(shifted, n=3, context={"shift": (3,), "scale": ()})
+    with pytest.raises(ValueError, match=message):
+        SolverLayer(adapter, num_workers=0)(torch.zeros(2, 3), **context)
