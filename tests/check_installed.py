@@ -2,6 +2,7 @@
 
 import pathlib
 
+import networkx
 import numpy as np
 import torch
 
@@ -21,8 +22,6 @@ for package in (imle_solvers, imle_adapters):
     folder = pathlib.Path(package.__file__).parent
     assert "site-packages" in folder.parts, f"{package.__name__} comes from {folder}, not from the wheel"
     assert (folder / "py.typed").exists()
-
-import networkx  # noqa: E402
 
 adapters = {
     "ilp": ILPAdapter(ILPSpec(shape=(4,), A_ub=[[2.0, 3, 1, 4]], b_ub=[5.0], integrality=True, ub=1, sense="max")),
