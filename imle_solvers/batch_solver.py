@@ -100,6 +100,9 @@ class BatchSolver:
         """Which rows are to be used, None for all; raises where the policy says so."""
         self._stats.batches += 1
         self._stats.instances += len(statuses)
+        if not statuses.any():  # the usual case, and OPTIMAL is 0
+            self._stats.statuses[Status.OPTIMAL] += len(statuses)
+            return None
         counts = np.bincount(statuses, minlength=len(Status))
         self._stats.statuses.update({status: int(counts[status]) for status in Status if counts[status]})
         accepted = {Status.OPTIMAL, Status.FEASIBLE} if self._on_failure == "keep" else {Status.OPTIMAL}

@@ -62,5 +62,5 @@ def _check_solutions(adapter: SolverAdapter, solved: Any, rows: int) -> None:
         raise AdapterError(f"{adapter!r}: expected solutions of shape {expected}, got {solved.values.shape}")
     if solved.statuses.shape != (rows,):
         raise AdapterError(f"{adapter!r}: expected statuses of shape {(rows,)}, got {solved.statuses.shape}")
-    if solved.statuses.max(initial=0) > max(Status):
+    if solved.statuses.any() and solved.statuses.max() > max(Status):
         raise AdapterError(f"{adapter!r}: statuses must be codes of Status, got {solved.statuses.max()}")
