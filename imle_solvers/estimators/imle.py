@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
-import torch
 from torch import Tensor
 
-from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
-from imle_solvers.noise import Noise, default_noise
+from imle_solvers.estimators.base import Saved, Solve, Solved
+from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, shift, solve_finite
+from imle_solvers.noise import Noise
 from imle_solvers.target import Target
 
 
-class IMLE(Estimator):
+class IMLE(PerturbAndMAP):
     """I-MLE: perturb-and-MAP forward, the difference to a target distribution's MAP backward.
 
     Forward (paper, Eq. 4), for each sample s: z_s = MAP(theta + tau_in * eps_s), eps_s ~ noise.
@@ -27,7 +26,7 @@ class IMLE(Estimator):
     Args:
         noise: what perturbs theta. "auto": Sum-of-Gamma with the adapter's number of ones where that is known, else
             Gumbel. None: no noise.
-        target: the target distribution.
+        target: the target distribution; None: `Target()`.
         input_noise_temperature: tau_in, 0 or more, in units of theta.
         target_noise_temperature: tau_target, 0 or more.
 
@@ -44,83 +43,19 @@ class IMLE(Estimator):
         input_noise_temperature: float = 1.0,
         target_noise_temperature: float = 1.0,
     ) -> None:
-        super().__init__()
-        if noise is not None and noise != "auto" and not callable(getattr(noise, "sample", None)):
-            raise TypeError(f'IMLE: expected noise with a sample method, "auto" or None, got {noise!r}')
-        for name, value in (
-            ("input_noise_temperature", input_noise_temperature),
-            ("target_noise_temperature", target_noise_temperature),
-        ):
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"IMLE: {name} must be finite and not negative, got {value}")
-        self.noise = noise
+        super().__init__(
+            noise,
+            input_noise_temperature=input_noise_temperature,
+            target_noise_temperature=target_noise_temperature,
+        )
         self.target = Target() if target is None else target
-        self.input_noise_temperature = input_noise_temperature
-        self.target_noise_temperature = target_noise_temperature
-
-    def draw(self, scores: Tensor, solve: Solve, sampling: Sampling) -> tuple[Solved, Saved]:
-        noise = self._sample_noise(scores, solve, sampling)
-        draws = sampling.num_samples * sampling.group
-        perturbed = scores.unsqueeze(1).expand(-1, draws, *scores.shape[1:])
-        solved = solve(_shift(perturbed, noise, self.input_noise_temperature))
-        return solved, (scores, noise, solved.values, solved.ok)
 
     def gradient(self, saved: Saved, dz: Tensor, solve: Solve) -> Tensor:
-        scores: Tensor
-        values: Tensor
+        """The mean difference between samples and targets."""
         scores, noise, values, ok = saved
-        target = _shift(self.target(scores.unsqueeze(1), dz), noise, self.target_noise_temperature)
-        finite = _rows(target.isfinite()).all(-1)
-        all_finite = bool(finite.all())
-        if not all_finite:
-            target = torch.where(_like(finite, target), target, 0.0)
-        solved = solve(target)
-        difference = values - solved.values
-        for solved_ok in (ok, solved.ok):
-            if solved_ok is not None:  # a failed solve teaches nothing
-                difference = torch.where(_like(solved_ok, difference), difference, 0.0)
-        if not all_finite:
-            difference = torch.where(_like(finite, difference), difference, math.nan)
-        return difference.mean(1)
-
-    def check_shapes(self, instance_shape: tuple[int, ...], solution_shape: tuple[int, ...]) -> None:
-        if instance_shape != solution_shape:
-            raise ValueError(
-                "I-MLE needs solutions of theta's shape, since its gradient is a difference of solutions: theta has "
-                f"{instance_shape}, a solution {solution_shape}. Let the adapter return the part of the solution that "
-                "theta prices, entry by entry, and compute what follows from it in torch; or use the layer without "
-                "gradients."
-            )
-
-    def _sample_noise(self, scores: Tensor, solve: Solve, sampling: Sampling) -> Tensor | None:
-        # "auto" waits until here because the adapter, which may know the number of ones, comes with the solve.
-        noise = default_noise(solve.num_ones) if isinstance(self.noise, str) else self.noise
-        silent = self.input_noise_temperature == 0 and self.target_noise_temperature == 0
-        if noise is None or silent or not sampling.perturb:
-            return None
-        shape = (scores.shape[0], sampling.num_samples * sampling.group, *scores.shape[1:])
-        drawn = noise.sample(shape, generator=sampling.generator, device=scores.device, dtype=scores.dtype)
-        if drawn.shape != shape:
-            raise ValueError(f"{noise!r}: expected noise of shape {shape}, got {tuple(drawn.shape)}")
-        return drawn.to(scores)
+        target = shift(self.target(scores.unsqueeze(1), dz), noise, self.target_noise_temperature)
+        return difference(Solved(values, ok), solve_finite(solve, target)).mean(1)
 
     def extra_repr(self) -> str:
-        return (
-            f"noise={self.noise!r}, target={self.target!r}, "
-            f"input_noise_temperature={self.input_noise_temperature}, "
-            f"target_noise_temperature={self.target_noise_temperature}"
-        )
-
-
-def _shift(scores: Tensor, noise: Tensor | None, temperature: float) -> Tensor:
-    return scores if noise is None or temperature == 0 else scores + temperature * noise
-
-
-def _rows(tensor: Tensor) -> Tensor:
-    """(B, S, *shape) -> (B, S, size), also for an empty shape."""
-    return tensor.reshape(*tensor.shape[:2], math.prod(tensor.shape[2:]))
-
-
-def _like(mask: Tensor, tensor: Tensor) -> Tensor:
-    """(B, S) -> (B, S, 1, ...), with the axes of `tensor`."""
-    return mask.reshape(*mask.shape, *(1 for _ in tensor.shape[2:]))
+        """The arguments."""
+        return f"{super().extra_repr()}, target={self.target!r}"

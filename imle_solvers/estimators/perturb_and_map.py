@@ -1,0 +1,118 @@
+"""What the estimators that perturb theta and solve have in common."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
+from imle_solvers.noise import Noise, default_noise
+
+
+class PerturbAndMAP(Estimator):
+    """Samples are MAP(theta + tau_in * eps), eps ~ noise; the base of I-MLE and its kin.
+
+    Args:
+        noise: what perturbs theta. "auto": Sum-of-Gamma with the adapter's number of ones where that is known, else
+            Gumbel. None: no noise.
+        input_noise_temperature: tau_in, 0 or more, in units of theta.
+        target_noise_temperature: the same for the solves of the backward pass.
+
+    Raises:
+        ValueError: a temperature below zero or not finite.
+        TypeError: `noise` without a `sample` method.
+    """
+
+    def __init__(
+        self,
+        noise: Noise | Literal["auto"] | None = "auto",
+        *,
+        input_noise_temperature: float = 1.0,
+        target_noise_temperature: float = 1.0,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if noise is not None and noise != "auto" and not callable(getattr(noise, "sample", None)):
+            raise TypeError(f'{name}: expected noise with a sample method, "auto" or None, got {noise!r}')
+        for argument, value in (
+            ("input_noise_temperature", input_noise_temperature),
+            ("target_noise_temperature", target_noise_temperature),
+        ):
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name}: {argument} must be finite and not negative, got {value}")
+        self.noise = noise
+        self.input_noise_temperature = input_noise_temperature
+        self.target_noise_temperature = target_noise_temperature
+
+    def draw(self, scores: Tensor, solve: Solve, sampling: Sampling) -> tuple[Solved, Saved]:
+        """Solves perturbed scores; `gradient` gets the scores, the noise, the solutions and which of them are valid."""
+        noise = self._sample_noise(scores, solve, sampling)
+        draws = sampling.num_samples * sampling.group
+        repeated = scores.unsqueeze(1).expand(-1, draws, *scores.shape[1:])
+        solved = solve(shift(repeated, noise, self.input_noise_temperature))
+        return solved, (scores, noise, solved.values, solved.ok)
+
+    def check_shapes(self, instance_shape: tuple[int, ...], solution_shape: tuple[int, ...]) -> None:
+        """Raises `ValueError` unless solutions have theta's shape."""
+        if instance_shape != solution_shape:
+            raise ValueError(
+                f"{type(self).__name__} needs solutions of theta's shape, since its gradient is a difference of "
+                f"solutions: theta has {instance_shape}, a solution {solution_shape}. Let the adapter return the part "
+                "of the solution that theta prices, entry by entry, and compute what follows from it in torch; or use "
+                "the layer without gradients."
+            )
+
+    def _sample_noise(self, scores: Tensor, solve: Solve, sampling: Sampling) -> Tensor | None:
+        # "auto" waits until here because the adapter, which may know the number of ones, comes with the solve.
+        noise = default_noise(solve.num_ones) if isinstance(self.noise, str) else self.noise
+        silent = self.input_noise_temperature == 0 and self.target_noise_temperature == 0
+        if noise is None or silent or not sampling.perturb:
+            return None
+        shape = (scores.shape[0], sampling.num_samples * sampling.group, *scores.shape[1:])
+        drawn = noise.sample(shape, generator=sampling.generator, device=scores.device, dtype=scores.dtype)
+        if drawn.shape != shape:
+            raise ValueError(f"{noise!r}: expected noise of shape {shape}, got {tuple(drawn.shape)}")
+        return drawn.to(scores)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return (
+            f"noise={self.noise!r}, input_noise_temperature={self.input_noise_temperature}, "
+            f"target_noise_temperature={self.target_noise_temperature}"
+        )
+
+
+def shift(scores: Tensor, noise: Tensor | None, temperature: float) -> Tensor:
+    """Scores under noise."""
+    return scores if noise is None or temperature == 0 else scores + temperature * noise
+
+
+def solve_finite(solve: Solve, scores: Tensor) -> Solved:
+    """Solves (B, M, *shape) scores; where they are not finite the solution is NaN, and nothing is solved.
+
+    Scores of a backward pass are made of a downstream gradient, which may overflow. Its NaN must reach the optimiser,
+    or the gradient scaler that skips such steps, and must not reach other instances.
+    """
+    finite = scores.isfinite().reshape(*scores.shape[:2], math.prod(scores.shape[2:])).all(-1)
+    if bool(finite.all()):
+        return solve(scores)
+    finite_entries = like(finite, scores)
+    solved = solve(torch.where(finite_entries, scores, 0.0))
+    return Solved(torch.where(like(finite, solved.values), solved.values, math.nan), solved.ok)
+
+
+def difference(one: Solved, other: Solved) -> Tensor:
+    """The first minus the other, (B, M, *shape), zero where either solve failed: it teaches nothing."""
+    result = one.values - other.values
+    for ok in (one.ok, other.ok):
+        if ok is not None:
+            result = torch.where(like(ok, result), result, 0.0)
+    return result
+
+
+def like(mask: Tensor, tensor: Tensor) -> Tensor:
+    """(B, M) -> (B, M, 1, ...), with the axes of `tensor`."""
+    return mask.reshape(*mask.shape, *(1 for _ in tensor.shape[2:]))
