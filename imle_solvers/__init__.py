@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imle_solvers.errors import InputError as InputError
     from imle_solvers.errors import SolveError as SolveError
     from imle_solvers.errors import WorkerDiedError as WorkerDiedError
+    from imle_solvers.estimators import AIMLE as AIMLE
     from imle_solvers.estimators import IMLE as IMLE
     from imle_solvers.estimators import Estimator as Estimator
     from imle_solvers.executors import Executor as Executor
@@ -48,7 +49,7 @@ _EXPORTS = {
         "SolveError",
         "WorkerDiedError",
     ),
-    "estimators": ("IMLE", "Estimator"),
+    "estimators": ("AIMLE", "IMLE", "Estimator"),
     "executors": ("Executor", "ProcessExecutor", "SerialExecutor", "ThreadExecutor"),
     "function_adapter": ("FunctionAdapter",),
     "layer": ("SolverLayer",),

@@ -26,6 +26,12 @@ class Solved:
     values: Tensor
     ok: Tensor | None
 
+    def split(self, draws: int) -> list[Solved]:
+        """Parts of that many draws each, for solves that were fused into one batch."""
+        starts = range(0, self.values.shape[1], draws)
+        oks = [None] * len(starts) if self.ok is None else self.ok.split(draws, dim=1)
+        return [Solved(values, ok) for values, ok in zip(self.values.split(draws, dim=1), oks, strict=True)]
+
 
 class Solve(Protocol):
     """MAP states for scores in max form. Context and failures are dealt with inside."""

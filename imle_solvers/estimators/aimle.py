@@ -1,0 +1,158 @@
+"""Adaptive I-MLE (Minervini, Franceschi, Niepert, AAAI 2023, arXiv 2209.04862)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, Self
+
+import torch
+import torch.distributed
+from torch import Tensor
+
+from imle_solvers.estimators.base import Saved, Solve, Solved
+from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, like, shift, solve_finite
+from imle_solvers.noise import Noise
+
+
+class AIMLE(PerturbAndMAP):
+    """I-MLE whose target step adapts until its gradient has about `target_norm` non-zeros a sample.
+
+    Forward: z_s = MAP(theta + tau_in * eps_s), eps_s ~ noise.
+    Backward (paper, section 4), with lambda = beta * ||theta|| / ||dL/dz||:
+
+        forward difference  mean_s [ z_s - MAP(alpha * theta - lambda dL/dz_s + tau_target eps_s) ] / lambda
+        central difference  mean_s [ MAP(alpha * theta + lambda dL/dz_s + tau_target eps_s)
+                                     - MAP(alpha * theta - lambda dL/dz_s + tau_target eps_s) ] / (2 lambda)
+
+    After each backward pass, with n the decaying mean of the non-zeros in a sample's difference:
+    n <- decay * n + (1 - decay) * non-zeros, and beta moves by `step`, up if n < `target_norm`, else down, not below 0.
+
+    Samples whose downstream gradient is zero, or not finite, do not count, and a pass without any other does not move
+    the state. The state is in buffers: it is saved, copied and moved with the model, stays on the device without
+    synchronisation, keeps its precision where the model is cast to another, and is averaged over the ranks of
+    `torch.distributed`, so that all take the same step. It costs one solve a sample forward and one backward (forward
+    difference) or two in one batch (central).
+
+    Args:
+        noise, input_noise_temperature, target_noise_temperature: see `IMLE`.
+        symmetric: central instead of forward difference.
+        per_instance: norms, and with them lambda, for each instance instead of one for the batch, as published.
+        alpha: the weight of theta in the target.
+        initial_beta: beta at the start; the paper's experiments start from 0, the published code from 1.
+        initial_norm: n at the start.
+        target_norm: the number of non-zeros to aim at; 10 in the paper's discrete VAE.
+        step: eta, by how much beta moves; 1e-3 in the paper's experiments with NRI and discrete VAEs.
+        momentum: how much of its last move beta makes again.
+        decay: of n.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    beta: Tensor
+    norm: Tensor
+    last_move: Tensor
+
+    def __init__(
+        self,
+        noise: Noise | Literal["auto"] | None = "auto",
+        *,
+        symmetric: bool = False,
+        per_instance: bool = False,
+        alpha: float = 1.0,
+        initial_beta: float = 0.0,
+        initial_norm: float = 1.0,
+        target_norm: float = 1.0,
+        step: float = 1e-4,
+        momentum: float = 0.0,
+        decay: float = 0.9,
+        input_noise_temperature: float = 1.0,
+        target_noise_temperature: float = 1.0,
+    ) -> None:
+        super().__init__(
+            noise,
+            input_noise_temperature=input_noise_temperature,
+            target_noise_temperature=target_noise_temperature,
+        )
+        for name, value, low, high in (
+            ("alpha", alpha, -math.inf, math.inf),
+            ("initial_beta", initial_beta, 0.0, math.inf),
+            ("initial_norm", initial_norm, 0.0, math.inf),
+            ("target_norm", target_norm, 0.0, math.inf),
+            ("step", step, 0.0, math.inf),
+            ("momentum", momentum, 0.0, 1.0),
+            ("decay", decay, 0.0, 1.0),
+        ):
+            if not (math.isfinite(value) and low <= value <= high):
+                raise ValueError(f"AIMLE: {name} must be finite and from {low} to {high}, got {value}")
+        self.symmetric = symmetric
+        self.per_instance = per_instance
+        self.alpha = alpha
+        self.target_norm = target_norm
+        self.step = step
+        self.momentum = momentum
+        self.decay = decay
+        self.register_buffer("beta", torch.tensor(initial_beta, dtype=torch.float64))
+        self.register_buffer("norm", torch.tensor(initial_norm, dtype=torch.float64))
+        self.register_buffer("last_move", torch.tensor(0.0, dtype=torch.float64))
+
+    def gradient(self, saved: Saved, dz: Tensor, solve: Solve) -> Tensor:
+        """The mean finite difference; then adapts beta."""
+        scores, noise, values, ok = saved
+        samples = dz.shape[1]
+        active = self._active(dz)
+        size = self._step_size(scores.unsqueeze(1).expand_as(dz), torch.where(like(active, dz), dz, 0.0))
+        away = size * dz
+        center = self.alpha * scores.unsqueeze(1)
+        target = shift(center - away, noise, self.target_noise_temperature)
+        if self.symmetric:
+            other = shift(center + away, noise, self.target_noise_temperature)
+            both = solve_finite(solve, torch.cat([other, target], dim=1))
+            ahead, behind = both.split(samples)
+            moved = difference(ahead, behind)
+        else:
+            moved = difference(Solved(values, ok), solve_finite(solve, target))
+        self._adapt(moved, active)
+        width = 2 * size if self.symmetric else size
+        return (moved / torch.where(width > 0, width, 1.0)).mean(1)
+
+    def _active(self, dz: Tensor) -> Tensor:
+        """(B, S) bool: which samples have a downstream gradient to step along."""
+        rows = dz.reshape(*dz.shape[:2], math.prod(dz.shape[2:]))
+        return rows.isfinite().all(-1) & (rows != 0).any(-1)
+
+    def _step_size(self, scores: Tensor, dz: Tensor) -> Tensor:
+        """Lambda, broadcastable to (B, S, *instance_shape); 0 where there is nothing to step along."""
+        axes = list(range(1 if self.per_instance else 0, dz.ndim))
+        lengths = [torch.linalg.vector_norm(tensor, dim=axes, keepdim=True) for tensor in (scores, dz)]
+        size = self.beta.to(scores) * lengths[0] / lengths[1]
+        return torch.where(lengths[1] > 0, size, 0.0)
+
+    @torch.no_grad()
+    def _adapt(self, moved: Tensor, active: Tensor) -> None:
+        counts = torch.stack([(moved.ne(0) & like(active, moved)).sum(), active.sum()]).to(torch.float64)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(counts)
+        nonzeros, rows = counts
+        norm = self.decay * self.norm + (1 - self.decay) * nonzeros / rows.clamp(min=1)
+        direction = torch.where(norm < self.target_norm, 1.0, -1.0).to(norm)
+        move = self.momentum * self.last_move + self.step * direction
+        for state, new in ((self.beta, (self.beta + move).clamp(min=0)), (self.norm, norm), (self.last_move, move)):
+            state.copy_(torch.where(rows > 0, new, state))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # .to(bfloat16) on a model would round beta, and steps of 1e-4 would vanish in it.
+        before = {name: buffer.clone() for name, buffer in self.named_buffers(recurse=False)}
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in before.items():
+            setattr(self, name, buffer.to(getattr(self, name).device))
+        return self
+
+    def extra_repr(self) -> str:
+        """The arguments that say what it does; the state is in the buffers."""
+        settings: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("symmetric", "per_instance", "alpha", "target_norm", "step", "momentum", "decay")
+        }
+        return f"{super().extra_repr()}, " + ", ".join(f"{name}={value}" for name, value in settings.items())
