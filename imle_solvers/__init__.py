@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from imle_solvers.adapter import Parallelism as Parallelism
     from imle_solvers.adapter import Solutions as Solutions
     from imle_solvers.adapter import SolverAdapter as SolverAdapter
+    from imle_solvers.decorators import AdaptiveTargetDistribution as AdaptiveTargetDistribution
+    from imle_solvers.decorators import BaseNoiseDistribution as BaseNoiseDistribution
+    from imle_solvers.decorators import BaseTargetDistribution as BaseTargetDistribution
+    from imle_solvers.decorators import GumbelNoiseDistribution as GumbelNoiseDistribution
+    from imle_solvers.decorators import SumOfGammaNoiseDistribution as SumOfGammaNoiseDistribution
+    from imle_solvers.decorators import TargetDistribution as TargetDistribution
+    from imle_solvers.decorators import aimle as aimle
+    from imle_solvers.decorators import imle as imle
+    from imle_solvers.decorators import ste as ste
     from imle_solvers.errors import AdapterError as AdapterError
     from imle_solvers.errors import ClosedError as ClosedError
     from imle_solvers.errors import ImleSolversError as ImleSolversError
@@ -21,13 +30,20 @@ if TYPE_CHECKING:
     from imle_solvers.errors import WorkerDiedError as WorkerDiedError
     from imle_solvers.estimators import AIMLE as AIMLE
     from imle_solvers.estimators import IMLE as IMLE
+    from imle_solvers.estimators import Blackbox as Blackbox
     from imle_solvers.estimators import Estimator as Estimator
+    from imle_solvers.estimators import Identity as Identity
+    from imle_solvers.estimators import PerturbedOptimizer as PerturbedOptimizer
+    from imle_solvers.estimators import StraightThrough as StraightThrough
     from imle_solvers.executors import Executor as Executor
     from imle_solvers.executors import ProcessExecutor as ProcessExecutor
     from imle_solvers.executors import SerialExecutor as SerialExecutor
     from imle_solvers.executors import ThreadExecutor as ThreadExecutor
     from imle_solvers.function_adapter import FunctionAdapter as FunctionAdapter
     from imle_solvers.layer import SolverLayer as SolverLayer
+    from imle_solvers.losses import FenchelYoungLoss as FenchelYoungLoss
+    from imle_solvers.losses import ScoreFunctionLoss as ScoreFunctionLoss
+    from imle_solvers.losses import SPOPlusLoss as SPOPlusLoss
     from imle_solvers.noise import Gumbel as Gumbel
     from imle_solvers.noise import Noise as Noise
     from imle_solvers.noise import Normal as Normal
@@ -37,10 +53,22 @@ if TYPE_CHECKING:
     from imle_solvers.registry import register_adapter as register_adapter
     from imle_solvers.stats import Stats as Stats
     from imle_solvers.status import Status as Status
+    from imle_solvers.target import HammingTarget as HammingTarget
     from imle_solvers.target import Target as Target
 
 _EXPORTS = {
     "adapter": ("Parallelism", "Solutions", "SolverAdapter"),
+    "decorators": (
+        "AdaptiveTargetDistribution",
+        "BaseNoiseDistribution",
+        "BaseTargetDistribution",
+        "GumbelNoiseDistribution",
+        "SumOfGammaNoiseDistribution",
+        "TargetDistribution",
+        "aimle",
+        "imle",
+        "ste",
+    ),
     "errors": (
         "AdapterError",
         "ClosedError",
@@ -49,15 +77,24 @@ _EXPORTS = {
         "SolveError",
         "WorkerDiedError",
     ),
-    "estimators": ("AIMLE", "IMLE", "Estimator"),
+    "estimators": (
+        "AIMLE",
+        "IMLE",
+        "Blackbox",
+        "Estimator",
+        "Identity",
+        "PerturbedOptimizer",
+        "StraightThrough",
+    ),
     "executors": ("Executor", "ProcessExecutor", "SerialExecutor", "ThreadExecutor"),
     "function_adapter": ("FunctionAdapter",),
     "layer": ("SolverLayer",),
+    "losses": ("FenchelYoungLoss", "SPOPlusLoss", "ScoreFunctionLoss"),
     "noise": ("Gumbel", "Noise", "Normal", "SumOfGamma"),
     "registry": ("available_adapters", "make_adapter", "register_adapter"),
     "stats": ("Stats",),
     "status": ("Status",),
-    "target": ("Target",),
+    "target": ("HammingTarget", "Target"),
 }
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 

@@ -142,6 +142,27 @@ class SolverLayer(nn.Module):
         group: int = 1,
         perturb: bool = True,
     ) -> Tensor:
+        scores, solve, single = self.prepare(theta, context)
+        sampling = Sampling(num_samples or 1, group, perturb=perturb, generator=self.generator)
+        solutions: Tensor = self.estimator(scores, solve, sampling).to(theta.dtype)
+        if num_samples is None:
+            solutions = solutions.squeeze(1)
+        return solutions.squeeze(0) if single else solutions
+
+    def prepare(self, theta: Tensor, context: dict[str, Any]) -> tuple[Tensor, BatchSolver, bool]:
+        """Checks a call's input and turns it into what estimators, and losses on them, work with.
+
+        Args:
+            theta: see `forward`.
+            context: see `forward`.
+
+        Returns:
+            The scores in max form, (B, *instance_shape), float32 or float64; the solver of max form for them; and
+            whether theta was a single instance, which now has a batch axis of one.
+
+        Raises:
+            TypeError, ValueError, ClosedError: see `forward`.
+        """
         if self._executor.closed:
             raise ClosedError(f"the executor of this layer is closed ({self._executor!r}); make a new layer")
         single = self._check_theta(theta)
@@ -154,12 +175,7 @@ class SolverLayer(nn.Module):
         solve = BatchSolver(self.adapter, self._executor, prepared, self.on_failure, self._stats)
         scores = theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta
         # The one place where the sense is turned: from here to the solver everything maximises.
-        scores = -scores if self.adapter.sense == "min" else scores
-        sampling = Sampling(num_samples or 1, group, perturb, self.generator)
-        solutions: Tensor = self.estimator(scores, solve, sampling).to(theta.dtype)
-        if num_samples is None:
-            solutions = solutions.squeeze(1)
-        return solutions.squeeze(0) if single else solutions
+        return -scores if self.adapter.sense == "min" else scores, solve, single
 
     def _check_theta(self, theta: Tensor) -> bool:
         """Whether theta is a single instance; raises for what cannot be solved."""

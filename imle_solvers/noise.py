@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -99,6 +99,10 @@ class SumOfGamma(_TorchNoise):
 class Gumbel(_TorchNoise):
     """Standard Gumbel noise, location 0 and scale 1: mean 0.5772, variance pi^2 / 6."""
 
+    def score(self, noise: Tensor) -> Tensor:
+        """Minus the gradient of the log density."""
+        return 1 - torch.exp(-noise)
+
     def _fill(self, noise: Tensor, generator: Generator | None) -> None:
         # -log E with E exponential; E = 0 would be an infinite draw.
         noise.exponential_(generator=generator).clamp_(min=torch.finfo(noise.dtype).tiny).log_().neg_()
@@ -108,8 +112,21 @@ class Gumbel(_TorchNoise):
 class Normal(_TorchNoise):
     """Standard normal noise: mean 0, variance 1."""
 
+    def score(self, noise: Tensor) -> Tensor:
+        """Minus the gradient of the log density."""
+        return noise
+
     def _fill(self, noise: Tensor, generator: Generator | None) -> None:
         noise.normal_(generator=generator)
+
+
+@runtime_checkable
+class ScoredNoise(Noise, Protocol):
+    """Noise with a smooth density, as score-function estimators need it. Sum-of-Gamma has none in closed form."""
+
+    def score(self, noise: Tensor) -> Tensor:
+        """Minus the gradient of the log density in `noise`, of any shape."""
+        ...
 
 
 def default_noise(num_ones: float | None) -> Noise:

@@ -1,10 +1,11 @@
-"""The target distribution of I-MLE."""
+"""The target distributions of I-MLE. Any function of scores and downstream gradient will do."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -38,3 +39,27 @@ class Target:
             dz: (B, S, *instance_shape), the gradient of the loss in each sample.
         """
         return self.alpha * scores - self.beta * dz
+
+
+@dataclass(frozen=True)
+class HammingTarget:
+    """theta'_i = -scale * dL/dz_i where that is not zero, else theta_i, in max form (I-MLE paper, Eq. 14).
+
+    For 0/1 solutions and losses such as Hamming's, whose gradient in an entry says which value the entry should have.
+
+    Args:
+        scale: of the gradient, 1 in the paper.
+
+    Raises:
+        ValueError: `scale` not positive and finite.
+    """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"HammingTarget: scale must be positive and finite, got {self.scale}")
+
+    def __call__(self, scores: Tensor, dz: Tensor) -> Tensor:
+        """The target's scores, see `Target`."""
+        return torch.where(dz != 0, -self.scale * dz, scores)

@@ -10,7 +10,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from imle_solvers.estimators.base import Saved, Solve, Solved
+from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, like, shift, solve_finite
 from imle_solvers.noise import Noise
 
@@ -35,7 +35,7 @@ class AIMLE(PerturbAndMAP):
     difference) or two in one batch (central).
 
     Args:
-        noise, input_noise_temperature, target_noise_temperature: see `IMLE`.
+        noise, input_noise_temperature, target_noise_temperature, num_marginal_samples: see `IMLE`.
         symmetric: central instead of forward difference.
         per_instance: norms, and with them lambda, for each instance instead of one for the batch, as published.
         alpha: the weight of theta in the target.
@@ -69,11 +69,13 @@ class AIMLE(PerturbAndMAP):
         decay: float = 0.9,
         input_noise_temperature: float = 1.0,
         target_noise_temperature: float = 1.0,
+        num_marginal_samples: int = 1,
     ) -> None:
         super().__init__(
             noise,
             input_noise_temperature=input_noise_temperature,
             target_noise_temperature=target_noise_temperature,
+            num_marginal_samples=num_marginal_samples,
         )
         for name, value, low, high in (
             ("alpha", alpha, -math.inf, math.inf),
@@ -97,22 +99,24 @@ class AIMLE(PerturbAndMAP):
         self.register_buffer("norm", torch.tensor(initial_norm, dtype=torch.float64))
         self.register_buffer("last_move", torch.tensor(0.0, dtype=torch.float64))
 
-    def gradient(self, saved: Saved, dz: Tensor, solve: Solve) -> Tensor:
+    def gradient(self, saved: Saved, dz: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
         """The mean finite difference; then adapts beta."""
         scores, noise, values, ok = saved
-        samples = dz.shape[1]
         active = self._active(dz)
-        size = self._step_size(scores.unsqueeze(1).expand_as(dz), torch.where(like(active, dz), dz, 0.0))
+        size = self.step_size(scores.unsqueeze(1).expand_as(dz), torch.where(like(active, dz), dz, 0.0))
         away = size * dz
         center = self.alpha * scores.unsqueeze(1)
         target = shift(center - away, noise, self.target_noise_temperature)
         if self.symmetric:
             other = shift(center + away, noise, self.target_noise_temperature)
             both = solve_finite(solve, torch.cat([other, target], dim=1))
-            ahead, behind = both.split(samples)
+            ahead, behind = both.split(sampling.draws)
             moved = difference(ahead, behind)
         else:
             moved = difference(Solved(values, ok), solve_finite(solve, target))
+        if sampling.group > 1:
+            groups = (sampling.num_samples, sampling.group)
+            moved, active = moved.unflatten(1, groups).mean(2), active.unflatten(1, groups).any(2)
         self._adapt(moved, active)
         width = 2 * size if self.symmetric else size
         return (moved / torch.where(width > 0, width, 1.0)).mean(1)
@@ -122,7 +126,7 @@ class AIMLE(PerturbAndMAP):
         rows = dz.reshape(*dz.shape[:2], math.prod(dz.shape[2:]))
         return rows.isfinite().all(-1) & (rows != 0).any(-1)
 
-    def _step_size(self, scores: Tensor, dz: Tensor) -> Tensor:
+    def step_size(self, scores: Tensor, dz: Tensor) -> Tensor:
         """Lambda, broadcastable to (B, S, *instance_shape); 0 where there is nothing to step along."""
         axes = list(range(1 if self.per_instance else 0, dz.ndim))
         lengths = [torch.linalg.vector_norm(tensor, dim=axes, keepdim=True) for tensor in (scores, dz)]

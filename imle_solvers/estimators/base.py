@@ -6,7 +6,7 @@ around before, and the gradient after.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -51,14 +51,21 @@ class Sampling:
         num_samples: S, the samples of each instance.
         group: M; each sample is the mean of M draws. The downstream gradient of a mean goes to each of its draws
             unscaled, since dividing it by M would shrink the target's step by M.
+        average: False returns the S * M draws themselves.
         perturb: whether there is noise at all.
         generator: where noise comes from; None: torch's default generator.
     """
 
     num_samples: int = 1
     group: int = 1
+    average: bool = True
     perturb: bool = True
     generator: Generator | None = None
+
+    @property
+    def draws(self) -> int:
+        """S * M, how often each instance is solved."""
+        return self.num_samples * self.group
 
 
 Saved = tuple[Any, ...]
@@ -70,7 +77,12 @@ class Estimator(nn.Module):
 
     A subclass overrides `draw` and `gradient`, in tensor maths on the given `solve`. What it adapts in training
     belongs in buffers. It never scales what `gradient` returns by the incoming gradient: that is an argument.
+
+    Attributes:
+        num_marginal_samples: M, of how many draws each sample is the mean; 1, unless set.
     """
+
+    num_marginal_samples: int = 1
 
     def draw(self, scores: Tensor, solve: Solve, sampling: Sampling) -> tuple[Solved, Saved]:
         """Solves forward.
@@ -85,13 +97,14 @@ class Estimator(nn.Module):
         """
         raise NotImplementedError
 
-    def gradient(self, saved: Saved, dz: Tensor, solve: Solve) -> Tensor:
+    def gradient(self, saved: Saved, dz: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
         """Estimates dL/dscores, (B, *instance_shape).
 
         Args:
             saved: what `draw` returned.
-            dz: (B, S * M, *solution_shape), dL/dz of every draw.
+            dz: (B, S * M, *solution_shape), dL/dz of every draw; that of a mean of M draws comes to each unscaled.
             solve: the solver.
+            sampling: how it was drawn.
         """
         raise NotImplementedError
 
@@ -100,6 +113,8 @@ class Estimator(nn.Module):
 
     def forward(self, scores: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
         """Samples of solutions, (B, S, *solution_shape), differentiable in `scores`, (B, *instance_shape)."""
+        if sampling.perturb and self.num_marginal_samples > 1:
+            sampling = replace(sampling, group=sampling.group * self.num_marginal_samples)
         samples: Tensor = _Estimate.apply(scores, self, solve, sampling)  # type: ignore[no-untyped-call]
         return samples
 
@@ -110,7 +125,7 @@ class _Estimate(torch.autograd.Function):
         solved, saved = estimator.draw(scores, solve, sampling)
         ctx.save_for_backward(*saved)
         ctx.estimator, ctx.solve, ctx.sampling = estimator, solve, sampling
-        if sampling.group == 1:
+        if sampling.group == 1 or not sampling.average:
             return solved.values
         groups: Tensor = solved.values.unflatten(1, (sampling.num_samples, sampling.group))
         return groups.mean(2)
@@ -118,7 +133,7 @@ class _Estimate(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dz: Tensor) -> tuple[Tensor, None, None, None]:
-        if ctx.sampling.group > 1:
+        if ctx.sampling.group > 1 and ctx.sampling.average:
             dz = dz.repeat_interleave(ctx.sampling.group, dim=1)
-        gradient = ctx.estimator.gradient(ctx.saved_tensors, dz, ctx.solve)
+        gradient = ctx.estimator.gradient(ctx.saved_tensors, dz, ctx.solve, ctx.sampling)
         return gradient, None, None, None

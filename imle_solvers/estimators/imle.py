@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor
 
-from imle_solvers.estimators.base import Saved, Solve, Solved
+from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, shift, solve_finite
 from imle_solvers.noise import Noise
 from imle_solvers.target import Target
@@ -26,35 +27,50 @@ class IMLE(PerturbAndMAP):
     Args:
         noise: what perturbs theta. "auto": Sum-of-Gamma with the adapter's number of ones where that is known, else
             Gumbel. None: no noise.
-        target: the target distribution; None: `Target()`.
+        target: the target distribution, `Target`, `HammingTarget` or a function of scores (B, 1, *instance_shape) and
+            dL/dz (B, S, *instance_shape) in max form; None: `Target()`.
         input_noise_temperature: tau_in, 0 or more, in units of theta.
         target_noise_temperature: tau_target, 0 or more.
+        num_marginal_samples: M; each sample is the mean of M draws, each of which gets its downstream gradient.
+        scale_gradient: divides the gradient by the target's beta, which makes it a finite difference.
 
     Raises:
-        ValueError: a temperature below zero or not finite.
-        TypeError: `noise` without a `sample` method.
+        ValueError: a number out of range, or `scale_gradient` with a target that has no beta.
+        TypeError: `noise` without a `sample` method, or a target that is not callable.
     """
 
     def __init__(
         self,
         noise: Noise | Literal["auto"] | None = "auto",
-        target: Target | None = None,
+        target: Callable[[Tensor, Tensor], Tensor] | None = None,
         *,
         input_noise_temperature: float = 1.0,
         target_noise_temperature: float = 1.0,
+        num_marginal_samples: int = 1,
+        scale_gradient: bool = False,
     ) -> None:
         super().__init__(
             noise,
             input_noise_temperature=input_noise_temperature,
             target_noise_temperature=target_noise_temperature,
+            num_marginal_samples=num_marginal_samples,
         )
         self.target = Target() if target is None else target
+        if not callable(self.target):
+            raise TypeError(f"IMLE: expected a target such as Target(alpha=1.0, beta=10.0), got {target!r}")
+        if scale_gradient and not isinstance(self.target, Target):
+            raise ValueError(f"IMLE: scale_gradient divides by the beta of a Target, which {target!r} does not have")
+        self.scale_gradient = scale_gradient
 
-    def gradient(self, saved: Saved, dz: Tensor, solve: Solve) -> Tensor:
+    def gradient(self, saved: Saved, dz: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
         """The mean difference between samples and targets."""
         scores, noise, values, ok = saved
         target = shift(self.target(scores.unsqueeze(1), dz), noise, self.target_noise_temperature)
-        return difference(Solved(values, ok), solve_finite(solve, target)).mean(1)
+        gradient = difference(Solved(values, ok), solve_finite(solve, target)).mean(1)
+        if self.scale_gradient:
+            assert isinstance(self.target, Target)
+            gradient = gradient / self.target.beta
+        return gradient
 
     def extra_repr(self) -> str:
         """The arguments."""

@@ -20,9 +20,10 @@ class PerturbAndMAP(Estimator):
             Gumbel. None: no noise.
         input_noise_temperature: tau_in, 0 or more, in units of theta.
         target_noise_temperature: the same for the solves of the backward pass.
+        num_marginal_samples: M, of how many draws each sample is the mean.
 
     Raises:
-        ValueError: a temperature below zero or not finite.
+        ValueError: a temperature below zero or not finite, or `num_marginal_samples` below one.
         TypeError: `noise` without a `sample` method.
     """
 
@@ -32,6 +33,7 @@ class PerturbAndMAP(Estimator):
         *,
         input_noise_temperature: float = 1.0,
         target_noise_temperature: float = 1.0,
+        num_marginal_samples: int = 1,
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -43,6 +45,9 @@ class PerturbAndMAP(Estimator):
         ):
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name}: {argument} must be finite and not negative, got {value}")
+        if num_marginal_samples < 1:
+            raise ValueError(f"{name}: num_marginal_samples must be at least 1, got {num_marginal_samples}")
+        self.num_marginal_samples = num_marginal_samples
         self.noise = noise
         self.input_noise_temperature = input_noise_temperature
         self.target_noise_temperature = target_noise_temperature
@@ -50,8 +55,7 @@ class PerturbAndMAP(Estimator):
     def draw(self, scores: Tensor, solve: Solve, sampling: Sampling) -> tuple[Solved, Saved]:
         """Solves perturbed scores; `gradient` gets the scores, the noise, the solutions and which of them are valid."""
         noise = self._sample_noise(scores, solve, sampling)
-        draws = sampling.num_samples * sampling.group
-        repeated = scores.unsqueeze(1).expand(-1, draws, *scores.shape[1:])
+        repeated = scores.unsqueeze(1).expand(-1, sampling.draws, *scores.shape[1:])
         solved = solve(shift(repeated, noise, self.input_noise_temperature))
         return solved, (scores, noise, solved.values, solved.ok)
 
@@ -71,7 +75,7 @@ class PerturbAndMAP(Estimator):
         silent = self.input_noise_temperature == 0 and self.target_noise_temperature == 0
         if noise is None or silent or not sampling.perturb:
             return None
-        shape = (scores.shape[0], sampling.num_samples * sampling.group, *scores.shape[1:])
+        shape = (scores.shape[0], sampling.draws, *scores.shape[1:])
         drawn = noise.sample(shape, generator=sampling.generator, device=scores.device, dtype=scores.dtype)
         if drawn.shape != shape:
             raise ValueError(f"{noise!r}: expected noise of shape {shape}, got {tuple(drawn.shape)}")

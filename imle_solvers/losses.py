@@ -1,0 +1,252 @@
+"""Losses that know the solver: they compare theta with a solution, or with the true theta, not two solutions.
+
+Each takes theta and targets in the adapter's own sense, (B, *shape), costs or scores, and solves with the layer's
+adapter, executor and policy for failures. Instances whose solve failed contribute zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from imle_solvers.estimators.base import Sampling, Solve, Solved
+from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, shift
+from imle_solvers.layer import SolverLayer
+from imle_solvers.noise import ScoredNoise
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+class FenchelYoungLoss(nn.Module):
+    """The Fenchel-Young loss of the perturbed maximum (Berthet et al., NeurIPS 2020, section 4).
+
+    In max form, L(theta; y) = F(theta) - <theta, y> with F(theta) = E max_z <theta + tau eps, z>, up to a constant
+    that depends on y only; convex in theta, with the gradient E z - y, which needs no solve beyond the forward ones.
+    The expectation is a mean of `num_samples` draws with the noise of the layer's estimator.
+
+    Args:
+        layer: whose estimator perturbs, as `IMLE` does; solutions must have theta's shape.
+        num_samples: draws for each instance.
+        reduction: "mean" over the batch, "sum", or "none" for (B,).
+
+    Raises:
+        TypeError: an estimator that has no noise to draw.
+        ValueError: `num_samples` below one, an unknown reduction.
+    """
+
+    def __init__(self, layer: SolverLayer, num_samples: int = 10, reduction: Reduction = "mean") -> None:
+        super().__init__()
+        if not isinstance(layer.estimator, PerturbAndMAP):
+            raise TypeError(
+                f"FenchelYoungLoss: expected a layer whose estimator perturbs theta, such as IMLE(), got "
+                f"{type(layer.estimator).__name__}"
+            )
+        if num_samples < 1:
+            raise ValueError(f"FenchelYoungLoss: num_samples must be at least 1, got {num_samples}")
+        self.layer = layer
+        self.num_samples = num_samples
+        self.reduction = _checked_reduction(reduction)
+
+    def forward(self, theta: Tensor, target: Tensor, **context: Any) -> Tensor:
+        """The loss.
+
+        Args:
+            theta: (B, *instance_shape).
+            target: (B, *solution_shape), the solutions to learn, y.
+            **context: per-instance arrays for the adapter.
+
+        Returns:
+            A scalar, or (B,).
+
+        Raises:
+            ValueError: theta or target of the wrong shape.
+        """
+        _check_target(theta, target)
+        scores, solve, single = self.layer.prepare(theta, context)
+        target = (target.unsqueeze(0) if single else target).to(scores)
+        sampling = Sampling(self.num_samples, generator=self.layer.generator)
+        losses: Tensor = _FenchelYoung.apply(scores, target, self.layer.estimator, solve, sampling)  # type: ignore[no-untyped-call]
+        return _reduce(losses, self.reduction, single).to(theta.dtype)
+
+
+class _FenchelYoung(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, scores: Tensor, target: Tensor, estimator: PerturbAndMAP, solve: Solve, sampling: Sampling
+    ) -> Tensor:
+        solved, (_, noise, values, _) = estimator.draw(scores, solve, sampling)
+        perturbed = shift(scores.unsqueeze(1), noise, estimator.input_noise_temperature)
+        best = (perturbed * values).flatten(2).sum(2)
+        own = (scores * target).flatten(1).sum(1, keepdim=True)
+        ctx.save_for_backward(_mean_of_solved(values - target.unsqueeze(1), solved))
+        return _mean_of_solved((best - own).unsqueeze(2), solved).squeeze(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dl: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return dl.reshape(-1, *(1 for _ in gradient.shape[1:])) * gradient, None, None, None, None
+
+
+class SPOPlusLoss(nn.Module):
+    """The SPO+ loss (Elmachtoub and Grigas, Management Science 2022, arXiv 1710.08005, Definition 3).
+
+    For costs: max_z <c - 2 theta, z> + 2 <theta, z*(c)> - <c, z*(c)>, with c the true costs: an upper bound of the
+    regret <c, z*(theta) - z*(c)>, convex in theta, with the subgradient 2 (z*(c) - z*(2 theta - c)). For scores the
+    same with signs turned. One solve a step where `solution` is given, else two.
+
+    Args:
+        layer: whose adapter solves; solutions must have theta's shape.
+        reduction: "mean" over the batch, "sum", or "none" for (B,).
+
+    Raises:
+        ValueError: an unknown reduction.
+    """
+
+    def __init__(self, layer: SolverLayer, reduction: Reduction = "mean") -> None:
+        super().__init__()
+        self.layer = layer
+        self.reduction = _checked_reduction(reduction)
+
+    def forward(self, theta: Tensor, truth: Tensor, solution: Tensor | None = None, **context: Any) -> Tensor:
+        """The loss.
+
+        Args:
+            theta: (B, *instance_shape), predicted costs or scores.
+            truth: (B, *instance_shape), the true ones, c.
+            solution: (B, *solution_shape), their optimum z*(c); None: it is solved for.
+            **context: per-instance arrays for the adapter.
+
+        Returns:
+            A scalar, or (B,).
+
+        Raises:
+            ValueError: theta, truth or solution of the wrong shape.
+        """
+        _check_target(theta, truth)
+        if solution is None:
+            with torch.no_grad():
+                solution = self.layer.map(truth.to(theta), **context)
+        _check_target(theta, solution)
+        scores, solve, single = self.layer.prepare(theta, context)
+        sign = -1 if self.layer.adapter.sense == "min" else 1
+        if single:
+            truth, solution = truth.unsqueeze(0), solution.unsqueeze(0)
+        losses: Tensor = _SPOPlus.apply(scores, sign * truth.to(scores), solution.to(scores), solve)  # type: ignore[no-untyped-call]
+        return _reduce(losses, self.reduction, single).to(theta.dtype)
+
+
+class _SPOPlus(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, truth: Tensor, solution: Tensor, solve: Solve) -> Tensor:
+        rival = 2 * scores - truth
+        solved = solve(rival.unsqueeze(1))
+        gain = (solved.values - solution.unsqueeze(1)).flatten(2)
+        ctx.save_for_backward(_mean_of_solved(2 * (solved.values - solution.unsqueeze(1)), solved))
+        losses = (rival.unsqueeze(1).flatten(2) * gain).sum(2, keepdim=True)
+        return _mean_of_solved(losses, solved).squeeze(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dl: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return dl.reshape(-1, *(1 for _ in gradient.shape[1:])) * gradient, None, None, None
+
+
+class ScoreFunctionLoss(nn.Module):
+    """The expected loss of sampled solutions, differentiated by its score function (REINFORCE, Williams 1992).
+
+    E l(MAP(theta + tau eps)) over the noise of the layer's estimator, with the unbiased gradient
+    mean_s (l_s - b_s) score(eps_s) / tau, where b_s is the mean loss of the other samples. The loss is any function,
+    differentiable or not; solutions may have any shape. No solves beyond the forward ones.
+
+    Args:
+        layer: whose estimator perturbs with noise that has a density, as `IMLE(Normal())` does.
+        loss: `loss(z)`, from solutions (B, S, *solution_shape) to losses (B, S).
+        num_samples: S, at least 2 where `baseline`.
+        baseline: whether to subtract b_s, which lowers the variance.
+
+    Raises:
+        TypeError: noise without a density in closed form, such as Sum-of-Gamma.
+        ValueError: too few samples, or no noise.
+    """
+
+    def __init__(
+        self, layer: SolverLayer, loss: Callable[[Tensor], Tensor], num_samples: int = 10, baseline: bool = True
+    ) -> None:
+        super().__init__()
+        estimator = layer.estimator
+        if not isinstance(estimator, PerturbAndMAP) or not isinstance(estimator.noise, ScoredNoise):
+            noise = getattr(estimator, "noise", None)
+            raise TypeError(
+                f"ScoreFunctionLoss: expected a layer with noise that has a score, such as IMLE(Normal()), got noise "
+                f"{noise!r}; without a density in closed form its score is unknown"
+            )
+        if estimator.input_noise_temperature == 0:
+            raise ValueError("ScoreFunctionLoss: expected an input_noise_temperature above 0, got 0")
+        if num_samples < 1 + baseline:
+            raise ValueError(f"ScoreFunctionLoss: expected num_samples of at least {1 + baseline}, got {num_samples}")
+        self.layer = layer
+        self.loss = loss
+        self.num_samples = num_samples
+        self.baseline = baseline
+
+    def forward(self, theta: Tensor, **context: Any) -> Tensor:
+        """The mean loss, a scalar, whose gradient in theta (B, *instance_shape) is the score function's.
+
+        Raises:
+            ValueError: theta is not what the adapter takes, or losses are not (B, S).
+        """
+        estimator = self.layer.estimator
+        assert isinstance(estimator, PerturbAndMAP)
+        assert isinstance(estimator.noise, ScoredNoise)
+        with torch.no_grad():
+            scores, solve, _ = self.layer.prepare(theta, context)
+            sampling = Sampling(self.num_samples, generator=self.layer.generator)
+            _, (_, noise, values, ok) = estimator.draw(scores, solve, sampling)
+            losses = self.loss(values.to(theta.dtype))
+            if losses.shape != values.shape[:2]:
+                raise ValueError(
+                    f"ScoreFunctionLoss: expected losses of shape {tuple(values.shape[:2])}, got {tuple(losses.shape)}"
+                )
+            advantage = losses
+            if self.baseline:
+                advantage = (losses - losses.mean(1, keepdim=True)) * self.num_samples / (self.num_samples - 1)
+            if ok is not None:
+                advantage = torch.where(ok, advantage, 0.0)
+            score = estimator.noise.score(noise) / estimator.input_noise_temperature
+            weighted = (advantage.reshape(*advantage.shape, *(1 for _ in score.shape[2:])) * score).mean(1)
+            sign = -1 if self.layer.adapter.sense == "min" else 1
+            direction = sign * weighted.reshape(theta.shape) / len(scores)
+        # Zero in value, with the wanted gradient.
+        surrogate = (theta * direction.to(theta)).sum()
+        return losses.mean().to(theta.dtype) + surrogate - surrogate.detach()
+
+
+def _mean_of_solved(values: Tensor, solved: Solved) -> Tensor:
+    """(B, M, *shape) -> (B, *shape): the mean over draws, with zeros for those that failed."""
+    if solved.ok is not None:
+        values = torch.where(solved.ok.reshape(*solved.ok.shape, *(1 for _ in values.shape[2:])), values, 0.0)
+    return values.mean(1)
+
+
+def _check_target(theta: Tensor, target: Tensor) -> None:
+    if not isinstance(target, Tensor) or target.shape != theta.shape:
+        got = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
+        raise ValueError(f"expected a target of theta's shape {tuple(theta.shape)}, got {got}")
+
+
+def _checked_reduction(reduction: Reduction) -> Reduction:
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"reduction: expected one of {', '.join(get_args(Reduction))}, got {reduction!r}")
+    return reduction
+
+
+def _reduce(losses: Tensor, reduction: Reduction, single: bool) -> Tensor:
+    if reduction == "none":
+        return losses.squeeze(0) if single else losses
+    return losses.mean() if reduction == "mean" else losses.sum()
