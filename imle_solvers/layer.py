@@ -182,6 +182,10 @@ class SolverLayer(nn.Module):
         shape = self.adapter.instance_shape
         if not isinstance(theta, Tensor):
             raise TypeError(f"theta: expected a torch.Tensor, got {type(theta).__name__}")
+        if torch._C._functorch.is_batchedtensor(theta):
+            raise RuntimeError(
+                f"SolverLayer does not work under torch.func.vmap; it takes a batch, ('B', *{shape}), by itself"
+            )
         if not theta.is_floating_point():
             raise TypeError(f"theta: expected a floating dtype, got {theta.dtype}; convert it with theta.float()")
         single = theta.shape == shape

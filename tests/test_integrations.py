@@ -1,0 +1,296 @@
+"""The layer inside what people train with: the real thing each time."""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+
+import pytest
+import torch
+import torch.distributed
+import torch.multiprocessing
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from imle_adapters import ShortestPathAdapter, TopKAdapter
+from imle_solvers import AIMLE, IMLE, Normal, SolverLayer, Target
+from tests.solvers import top_k
+
+
+class Model(nn.Module):
+    """Predicts scores of six entries, chooses two."""
+
+    def __init__(self, adapter=None, estimator=None, **kwargs):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(4, 6)
+        self.layer = SolverLayer(
+            adapter or TopKAdapter(6, 2),
+            estimator=estimator or IMLE(Normal(), Target(beta=5.0)),
+            generator=torch.Generator().manual_seed(0),
+            **kwargs,
+        )
+
+    def forward(self, x):
+        return self.layer(self.linear(x))
+
+
+def batches(count, seed=1):
+    """Inputs, and as labels the choice of a hidden linear map."""
+    generator = torch.Generator().manual_seed(seed)
+    hidden = torch.randn(4, 6, generator=torch.Generator().manual_seed(9))
+    for _ in range(count):
+        x = torch.randn(16, 4, generator=generator)
+        yield x, torch.zeros(16, 6).scatter(-1, (x @ hidden).topk(2).indices, 1.0)
+
+
+def loss_of(model, x, y):
+    return (model(x) - y).pow(2).mean()
+
+
+def accuracy(model):
+    model.eval()
+    with torch.no_grad():
+        scores = [(model(x) == y).all(-1).float().mean() for x, y in batches(10, seed=77)]
+    model.train()
+    return float(torch.stack(scores).mean())
+
+
+def train(model, steps, optimizer=None, start=0):
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=0.05)
+    for step, (x, y) in enumerate(batches(steps)):
+        if step < start:
+            continue
+        optimizer.zero_grad()
+        loss_of(model, x, y).backward()
+        optimizer.step()
+    return optimizer
+
+
+def test_plain_training_learns():
+    model = Model()
+    before = accuracy(model)
+    train(model, 200)
+    assert accuracy(model) > before + 0.4
+
+
+def test_autocast_to_bfloat16():
+    model = Model()
+    x, y = next(batches(1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        z = model(x)
+        loss = (z - y).pow(2).mean()
+    assert z.dtype == torch.bfloat16
+    loss.backward()
+    assert model.linear.weight.grad.dtype == torch.float32
+    assert model.linear.weight.grad.abs().sum() > 0
+
+
+def test_a_gradient_scaler_skips_steps_that_overflow():
+    """A downstream gradient that overflows reaches the scaler as such, which skips the step and goes on."""
+    model = Model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    x, y = next(batches(1))
+    before = copy.deepcopy(model.linear.state_dict())
+    scaler.scale(loss_of(model, x, y) * 1e4).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    assert all(torch.equal(before[key], value) for key, value in model.linear.state_dict().items())
+    assert scaler.get_scale() < 2.0**127
+    optimizer.zero_grad()
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    scaler.scale(loss_of(model, x, y)).backward()
+    scaler.step(optimizer)
+    assert not torch.equal(before["weight"], model.linear.weight)
+
+
+def test_gradient_checkpointing_recomputes_the_same_samples():
+    """Checkpointing restores torch's default generator, so that is the one to draw from."""
+    grads = []
+    for checkpointed in (False, True):
+        model = Model()
+        model.layer.generator = None
+        torch.manual_seed(3)
+        x, y = next(batches(1))
+        z = checkpoint(model, x, use_reentrant=False) if checkpointed else model(x)
+        (z - y).pow(2).sum().backward()
+        grads.append(model.linear.weight.grad)
+    assert torch.equal(grads[0], grads[1])
+    assert grads[0].abs().sum() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Dynamo warns of what it does itself
+def test_a_compiled_model_gives_what_the_plain_one_gives():
+    x, y = next(batches(1))
+    results = []
+    for compiled in (False, True):
+        model = Model(top_k(6, 2), num_workers=0)
+        run = torch.compile(model, backend="aot_eager") if compiled else model
+        z = run(x)
+        (z - y).pow(2).sum().backward()
+        results.append((z.detach(), model.linear.weight.grad))
+    assert torch.equal(results[0][0], results[1][0])
+    torch.testing.assert_close(results[0][1], results[1][1])
+
+
+def train_one_rank(rank, folder):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    model = Model(top_k(6, 2), estimator=AIMLE(Normal(), initial_beta=0.5, step=0.05), num_workers=1)
+    parallel = nn.parallel.DistributedDataParallel(model)
+    optimizer = torch.optim.Adam(parallel.parameters(), lr=0.05)
+    for x, y in batches(20, seed=rank):
+        optimizer.zero_grad()
+        loss_of(parallel, x, y).backward()
+        optimizer.step()
+    torch.save(model.state_dict(), f"{folder}/model_{rank}")
+    model.layer.close()
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
+def test_distributed_data_parallel_with_two_processes(tmp_path):
+    torch.multiprocessing.spawn(train_one_rank, (str(tmp_path),), nprocs=2)
+    one, other = (torch.load(tmp_path / f"model_{rank}", weights_only=True) for rank in (0, 1))
+    assert torch.equal(one["linear.weight"], other["linear.weight"])
+    assert one["layer.estimator.beta"] == other["layer.estimator.beta"]
+    assert not torch.equal(one["linear.weight"], Model().linear.weight)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_lightning_training_loop(tmp_path):
+    pl = pytest.importorskip("pytorch_lightning")
+
+    class Module(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.model = Model(top_k(6, 2), num_workers=0)
+
+        def training_step(self, batch, index):
+            return loss_of(self.model, *batch)
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters(), lr=0.05)
+
+    data = [(x, y) for x, y in batches(100)]
+    module = Module()
+    before = accuracy(module.model)
+    trainer = pl.Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(module, torch.utils.data.DataLoader(data, batch_size=None))
+    assert accuracy(module.model) > before + 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_an_accelerate_training_loop():
+    accelerate = pytest.importorskip("accelerate")
+    accelerator = accelerate.Accelerator(cpu=True)
+    model = Model(top_k(6, 2), num_workers=0)
+    before = accuracy(model)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    loader = torch.utils.data.DataLoader(list(batches(100)), batch_size=None)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    for _ in range(2):
+        for x, y in loader:
+            optimizer.zero_grad()
+            accelerator.backward(loss_of(model, x, y))
+            optimizer.step()
+    assert accuracy(accelerator.unwrap_model(model)) > before + 0.3
+
+
+@pytest.mark.parametrize("estimator", [IMLE, AIMLE], ids=["imle", "aimle"])
+@pytest.mark.parametrize("way", ["torch.save", "deepcopy"])
+def test_a_run_stopped_in_the_middle_resumes_bit_for_bit(estimator, way):
+    def fresh():
+        kwargs = {"initial_beta": 1.0, "step": 0.1} if estimator is AIMLE else {}
+        return Model(estimator=estimator(Normal(), **kwargs), num_samples=None)
+
+    whole = fresh()
+    train(whole, 20)
+    first = fresh()
+    optimizer = train(first, 10)
+    if way == "deepcopy":
+        second = copy.deepcopy(first)
+        resumed = torch.optim.Adam(second.parameters(), lr=0.05)
+        resumed.load_state_dict(optimizer.state_dict())
+    else:
+        file = io.BytesIO()
+        torch.save({"model": first.state_dict(), "optimizer": optimizer.state_dict()}, file)
+        file.seek(0)
+        saved = torch.load(file, weights_only=True)
+        second = fresh()
+        second.load_state_dict(saved["model"])
+        resumed = torch.optim.Adam(second.parameters(), lr=0.05)
+        resumed.load_state_dict(saved["optimizer"])
+    train(second, 20, resumed, start=10)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(second.state_dict()[key], value), key
+
+
+def test_a_whole_model_is_saved_and_loaded():
+    model = Model(top_k(6, 2), num_workers=0)
+    train(model, 5)
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    loaded = torch.load(file, weights_only=False)
+    x, _ = next(batches(1))
+    assert torch.equal(loaded(x), model(x))
+
+
+def test_a_data_loader_with_workers_may_hold_a_layer():
+    """Solving in the workers of a DataLoader, which are forks: in-process, or with workers of their own."""
+
+    class Paths(torch.utils.data.Dataset):
+        layer = SolverLayer(ShortestPathAdapter.grid(3, 3), num_workers=0).eval()
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return self.layer(torch.rand(3, 3, generator=torch.Generator().manual_seed(index)))
+
+    expected = torch.stack([Paths()[i] for i in range(4)])
+    loader = torch.utils.data.DataLoader(Paths(), batch_size=4, num_workers=2)
+    assert torch.equal(next(iter(loader)), expected)
+
+
+def test_vmap_is_refused():
+    layer = Model().layer
+    with pytest.raises(RuntimeError, match=r"SolverLayer.*vmap.*batch"):
+        torch.func.vmap(layer)(torch.randn(3, 2, 6))
+
+
+def test_double_backward_is_refused():
+    theta = torch.randn(2, 6, requires_grad=True)
+    (gradient,) = torch.autograd.grad(Model().layer(theta).pow(2).sum(), theta, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+def test_fork_in_the_middle_of_training(tmp_path):
+    """A forked child, as in evaluation jobs, uses the parent's layer with workers of its own."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    layer = SolverLayer(top_k(6, 2), num_workers=2).eval()
+    theta = torch.randn(4, 6)
+    expected = layer(theta)
+    context = torch.multiprocessing.get_context("fork")
+    child = context.Process(target=lambda: torch.save(layer(theta), tmp_path / "z"))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert torch.equal(torch.load(tmp_path / "z", weights_only=True), expected)
+    assert torch.equal(layer(theta), expected)
+    layer.close()
