@@ -133,6 +133,9 @@ class SolverLayer(nn.Module):
     ) -> None:
         self.close()
 
+    # One graph break for torch.compile, where it would find a dozen. torch.compiler.disable would import the compiler
+    # here and now, for everybody; this form, which torch.optim uses too, waits until there is something to compile.
+    @torch._disable_dynamo  # type: ignore[attr-defined]
     def _draw(
         self,
         theta: Tensor,

@@ -1,0 +1,210 @@
+"""Graphs as arrays: what the adapters on graphs keep of a NetworkX graph, or of a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imle_solvers.errors import InputError
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+IndexArray = NDArray[np.uint32]
+
+# Half of the steps to a cell's neighbours; the other half are the same edges seen from their other end.
+_STEPS = {4: ((0, 1), (1, 0)), 8: ((0, 1), (1, -1), (1, 0), (1, 1))}
+
+
+class Arcs(NamedTuple):
+    """The directions in which edges can be followed, in compressed sparse rows. Self-loops are left out.
+
+    The arcs that leave node u are `indptr[u]:indptr[u + 1]`, in the order of their edges.
+
+    Attributes:
+        indptr: (nodes + 1,).
+        tails, heads: (arcs,) the nodes at both ends.
+        edges: (arcs,) which edge each arc follows.
+    """
+
+    indptr: IndexArray
+    tails: IndexArray
+    heads: IndexArray
+    edges: IndexArray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Network:
+    """A graph whose nodes and edges are numbered. Undirected edges have a tail and a head, too, in no sense.
+
+    Attributes:
+        nodes: the nodes as the user knows them, at their index.
+        edges: pairs of nodes, or (node, node, key) for a multigraph, in the order of theta.
+        tails, heads: (edges,) indices of each edge's ends.
+        directed: edges lead only from tail to head.
+    """
+
+    nodes: list[Any]
+    edges: list[Any]
+    tails: IndexArray
+    heads: IndexArray
+    directed: bool
+
+    @classmethod
+    def from_networkx(cls, graph: nx.Graph[Any]) -> Network:
+        """Numbers nodes and edges in the order in which NetworkX lists them.
+
+        Raises:
+            TypeError: this is no NetworkX graph.
+            ValueError: the graph has no nodes or no edges.
+        """
+        if not all(hasattr(graph, name) for name in ("nodes", "edges", "is_directed", "is_multigraph")):
+            raise TypeError(
+                f"expected a NetworkX Graph, DiGraph, MultiGraph or MultiDiGraph, got {type(graph).__name__}; "
+                "make one with networkx.Graph(...)"
+            )
+        if graph.number_of_nodes() == 0:
+            raise ValueError(
+                "expected a graph with nodes, got an empty graph; add its edges before the adapter is made"
+            )
+        if graph.number_of_edges() == 0:
+            raise ValueError(
+                f"expected a graph with edges, got {graph.number_of_nodes()} nodes and no edge; theta has one entry "
+                "for each edge, so add the edges before the adapter is made"
+            )
+        nodes = list(graph.nodes)
+        edges = list(graph.edges(keys=True)) if graph.is_multigraph() else list(graph.edges)
+        index = {node: position for position, node in enumerate(nodes)}
+        tails = np.array([index[edge[0]] for edge in edges], dtype=np.uint32)
+        heads = np.array([index[edge[1]] for edge in edges], dtype=np.uint32)
+        return cls(nodes, edges, tails, heads, graph.is_directed())
+
+    @classmethod
+    def grid(cls, height: int, width: int, neighbourhood: int) -> Network:
+        """The undirected graph of neighbouring cells (row, column), row by row.
+
+        Edges come cell by cell: to the right, then down from left to right.
+
+        Raises:
+            ValueError: a side below 1, or a neighbourhood other than 4 or 8.
+        """
+        for name, side in (("height", height), ("width", width)):
+            if isinstance(side, bool) or not isinstance(side, int | np.integer) or side < 1:
+                raise ValueError(f"expected a grid {name} that is a whole number of at least 1, got {side!r}")
+        if neighbourhood not in tuple(_STEPS):
+            raise ValueError(
+                f"expected neighbourhood=4 (rows and columns) or neighbourhood=8 (diagonals too), got {neighbourhood!r}"
+            )
+        rows, columns = np.divmod(np.arange(height * width), width)
+        tails, heads = [], []
+        for down, right in _STEPS[neighbourhood]:
+            inside = (rows + down < height) & (columns + right >= 0) & (columns + right < width)
+            tails.append(np.flatnonzero(inside))
+            heads.append(tails[-1] + down * width + right)
+        tail, head = np.concatenate(tails), np.concatenate(heads)
+        order = np.argsort(tail, kind="stable")
+        nodes = list(zip(rows.tolist(), columns.tolist(), strict=True))
+        edges = [(nodes[u], nodes[v]) for u, v in zip(tail[order].tolist(), head[order].tolist(), strict=True)]
+        return cls(nodes, edges, tail[order].astype(np.uint32), head[order].astype(np.uint32), directed=False)
+
+    def index(self, node: Hashable, role: str) -> int:
+        """The index of a node.
+
+        Raises:
+            ValueError: the graph has no such node; `role` says what it was wanted for.
+        """
+        try:
+            return self.nodes.index(node)
+        except ValueError:
+            raise ValueError(
+                f"expected the {role} to be a node of the graph, got {node!r}; its {len(self.nodes)} nodes are "
+                f"{_some(self.nodes)}"
+            ) from None
+
+    def arcs(self) -> Arcs:
+        """Compressed sparse rows of the edges, both ways where they are undirected."""
+        edges = np.flatnonzero(self.tails != self.heads).astype(np.uint32)
+        tails, heads = self.tails[edges], self.heads[edges]
+        if not self.directed:
+            tails, heads = np.stack([tails, heads], 1).ravel(), np.stack([heads, tails], 1).ravel()
+            edges = np.repeat(edges, 2)
+        order = np.argsort(tails, kind="stable")
+        counts = np.bincount(tails, minlength=len(self.nodes))
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
+        return Arcs(indptr, tails[order], heads[order], edges[order])
+
+    def hops(self, source: int) -> NDArray[np.int64]:
+        """(nodes,) the number of edges of a fewest-edge path from the source, -1 where there is none."""
+        arcs = self.arcs()
+        hops = np.full(len(self.nodes), -1)
+        hops[source] = 0
+        frontier = [source]
+        while frontier:
+            reached = []
+            for tail in frontier:
+                for head in arcs.heads[arcs.indptr[tail] : arcs.indptr[tail + 1]].tolist():
+                    if hops[head] < 0:
+                        hops[head] = hops[tail] + 1
+                        reached.append(head)
+            frontier = reached
+        return hops
+
+    def components(self) -> int:
+        """How many parts of an undirected graph have no edge between them."""
+        root = list(range(len(self.nodes)))
+        components = len(root)
+        for one, other in zip(self.tails.tolist(), self.heads.tolist(), strict=True):
+            while root[one] != one:
+                root[one] = one = root[root[one]]
+            while root[other] != other:
+                root[other] = other = root[root[other]]
+            if one != other:
+                root[one] = other
+                components -= 1
+        return components
+
+    def topological_order(self) -> IndexArray | None:
+        """(nodes,) the nodes of a directed graph, tails before heads; None where it has cycles or no direction."""
+        if not self.directed:
+            return None
+        arcs = self.arcs()
+        waiting = np.bincount(arcs.heads, minlength=len(self.nodes))
+        order = np.flatnonzero(waiting == 0).tolist()
+        for tail in order:  # grows as it is read
+            for head in arcs.heads[arcs.indptr[tail] : arcs.indptr[tail + 1]].tolist():
+                waiting[head] -= 1
+                if waiting[head] == 0:
+                    order.append(head)
+        return np.array(order, dtype=np.uint32) if len(order) == len(self.nodes) else None
+
+
+def take(thetas: NDArray[np.floating[Any]], adapter: object) -> NDArray[np.floating[Any]]:
+    """Theta as (N, entries) for a kernel: C-contiguous and writable, copied only if it is not.
+
+    A read-only array would be a type of its own to a kernel, which would be compiled for it again.
+
+    Raises:
+        InputError: theta is not finite, or so large that a sum of its entries might not be.
+    """
+    flat = thetas.reshape(len(thetas), -1)
+    if not (flat.flags.c_contiguous and flat.flags.writeable):
+        flat = flat.copy()
+    entries = max(1, flat.shape[1])
+    largest = max(float(flat.max(initial=0)), -float(flat.min(initial=0)))
+    if not largest < np.finfo(np.float64).max / entries:
+        peaks = np.abs(flat).max(axis=1).astype(np.float64)
+        row = int(np.argmax(~(peaks < np.finfo(np.float64).max / entries)))
+        raise InputError(
+            f"{adapter!r}: expected theta to be finite, and sums of it too, got values up to "
+            f"{peaks[row]}; scale theta down, or find where it diverged",
+            row,
+        )
+    return flat
+
+
+def _some(items: Sequence[Any], most: int = 5) -> str:
+    return ", ".join(map(repr, items[:most])) + (", ..." if len(items) > most else "")

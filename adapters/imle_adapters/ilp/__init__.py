@@ -1,0 +1,7 @@
+"""Integer and linear programs by OR-Tools, as layers: `ILPSpec` says what the program is, `ILPAdapter` solves it."""
+
+from imle_adapters.ilp.adapter import ILPAdapter
+from imle_adapters.ilp.backends import available_backends
+from imle_adapters.ilp.spec import ILPSpec
+
+__all__ = ["ILPAdapter", "ILPSpec", "available_backends"]

@@ -1,0 +1,345 @@
+"""ILPs and LPs by OR-Tools: theta is the objective."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imle_adapters.ilp import cp_sat
+from imle_adapters.ilp.backends import ENGINES, Claim, Engine, Outcome, available_backends
+from imle_adapters.ilp.program import Bounds, Program
+from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
+from imle_solvers.adapter import Context, FloatArray, Parallelism, SolverAdapter
+from imle_solvers.errors import InputError
+from imle_solvers.status import Status
+
+_RAY = 1e-6  # how much a direction in the unit box must save, at costs of about 1, to be called improving
+
+
+@dataclass
+class _State:
+    """What solves of one worker share."""
+
+    program: Program
+    engine: Engine
+    linear: Engine | None = None
+
+    def relaxation(self) -> Engine:
+        """GLOP on the rows of the program without integrality; made when first needed."""
+        if self.linear is None:
+            self.linear = ENGINES["glop"](self.program.relaxed())
+        return self.linear
+
+
+class ILPAdapter(SolverAdapter):
+    """The optimum of an integer, mixed-integer or linear program whose objective is theta.
+
+    Theta, of `spec.shape`, holds the costs (sense "min") or the scores (sense "max") of the variables that
+    `spec.theta_index` names; the solution has theta's shape and holds the values of these variables. Integer
+    variables come back as exact integers.
+
+    The gap is 0, relative and absolute: the MAP state and not one near it. What remains is floating point: SCIP and
+    CBC do not see differences below about 1e-9 of the objective's value, HiGHS and CP-SAT see finer ones. Every
+    solution is checked against the rows (to 1e-6 of their scale) and the bounds after rounding; one that fails ends
+    CRASHED, never in a wrong answer. Tied optima: the same instance gives the same solution, whatever was solved
+    before it.
+
+    CP-SAT takes programs with integer variables only, finite bounds, and rows that a factor makes integer. Its
+    objective is integer too: theta is scaled by the power of two 2**e that lets the terms sum to 2**59, and then
+    rounded. The solution is exactly optimal if no entry loses bits, as with float32 theta whose magnitudes spread
+    no further than about 2**30; otherwise its objective is off by at most `objective_loss(theta)`, about
+    n * 2**-60 of the sum of |theta| * max |x|.
+
+    Bound the integer variables where you can: branch and bound need not end on an infeasible program whose integer
+    variables have infinite bounds, unless there is a time limit. An unbounded objective is found beforehand.
+
+    Context, each with a leading batch axis, for the names that the spec has: b_ub (m_ub,), b_eq (m_eq,), lb (n,),
+    ub (n,), in place of the spec's own for one instance.
+
+    Attributes:
+        spec: the program.
+        backend: the name of the solver in use.
+        time_limit: seconds for one instance, or None.
+    """
+
+    def __init__(
+        self,
+        spec: ILPSpec,
+        backend: str = "auto",
+        time_limit: float | datetime.timedelta | None = None,
+    ) -> None:
+        """Checks the spec for feasibility with one solve, which the time limit bounds too.
+
+        Args:
+            spec: the program.
+            backend: "scip", "cbc" (integer variables need finite bounds), "cp_sat" (see above), "highs" or "glop"
+                (linear programs only). "auto" is GLOP for linear programs, CP-SAT for pure 0/1 programs that it
+                can hold, and SCIP for all others.
+            time_limit: seconds for one instance. A solve that reaches it ends FEASIBLE with the best solution
+                found, or TIMEOUT without one; such solutions are not reproducible.
+
+        Raises:
+            TypeError: spec is not an ILPSpec.
+            ValueError: the spec is infeasible, the backend is unknown or cannot hold it, or the time limit is
+                not positive.
+        """
+        if not isinstance(spec, ILPSpec):
+            raise TypeError(f"expected an ILPSpec, got {type(spec).__name__}; make one with ILPSpec(...)")
+        self.spec = spec
+        self.sense = spec.sense
+        self.instance_shape = spec.shape
+        self.time_limit = _seconds(time_limit)
+        self._program = Program.of(spec)
+        self._mixed = bool(spec.integrality.any())
+        self.backend = _choose(backend, self._program)
+        # All five release the GIL. CBC's driver is not documented to be thread-safe, so it gets processes.
+        self.parallelism = Parallelism.PROCESSES if self.backend == "cbc" else Parallelism.THREADS
+        self.context = {
+            name: shape
+            for name, shape in {
+                "b_ub": spec.b_ub.shape,
+                "b_eq": spec.b_eq.shape,
+                "lb": spec.lb.shape,
+                "ub": spec.ub.shape,
+            }.items()
+            if shape != (0,)
+        }
+        self.num_ones = _num_ones(spec)
+        self._feasible = self._find_feasible()
+
+    def build(self) -> _State:
+        """Loads the program into the solver."""
+        return _State(self._program, ENGINES[self.backend](self._program))
+
+    def objective_loss(self, theta: FloatArray) -> float:
+        """How far the objective of CP-SAT's optimum for theta may be from the true optimum; 0 if exact.
+
+        Args:
+            theta: (*spec.shape).
+
+        Raises:
+            ValueError: the backend is not CP-SAT; the others work in floating point and state no such bound.
+        """
+        if self.backend != "cp_sat":
+            raise ValueError(f'expected backend "cp_sat", which bounds its loss, got {self.backend!r}')
+        return cp_sat.integer_costs(self._costs(theta), self._program.bounds)[1]
+
+    def check(self, thetas: FloatArray, context: Context) -> None:
+        """Raises `InputError` for right-hand sides or bounds that mean nothing.
+
+        Args:
+            thetas: (N, *spec.shape).
+            context: b_ub (N, m_ub), b_eq (N, m_eq), lb (N, n), ub (N, n), any of them.
+        """
+        for instance in range(len(thetas)) if context else ():
+            arrays = {name: np.asarray(values[instance], dtype=np.float64) for name, values in context.items()}
+            try:
+                self._check_instance(arrays)
+            except ValueError as error:
+                raise InputError(str(error), instance) from None
+
+    def solve(self, state: _State, theta: FloatArray, **context: Any) -> tuple[Floats | None, Status]:
+        """Solves one instance: theta (*spec.shape) -> (*spec.shape)."""
+        deadline = _Deadline(self.time_limit)
+        bounds = self._bounds(context)
+        if bounds.crossed:
+            return None, Status.INFEASIBLE
+        costs = self._costs(theta)
+        if self._mixed and self._improves_forever(state, costs, bounds, deadline):
+            # Branch and bound may search an unbounded tree forever, or stop anywhere in it: it must not start.
+            return None, self._why_no_optimum(state, costs, bounds, deadline)
+        claim, x = state.engine.minimize(costs, bounds, deadline.left())
+        if claim is Claim.LIMIT:
+            return None, Status.TIMEOUT
+        point = None if x is None else _settle(state, x, costs, bounds, deadline)
+        if point is None:
+            return None, self._why_no_optimum(state, costs, bounds, deadline)
+        status = Status.OPTIMAL if claim is Claim.OPTIMAL else Status.FEASIBLE
+        return point[self.spec.theta_index].reshape(self.instance_shape), status
+
+    def _costs(self, theta: FloatArray) -> Floats:
+        """What to minimise, (n,)."""
+        costs = self.spec.fixed_cost.copy()
+        costs[self.spec.theta_index] = np.asarray(theta, dtype=np.float64).ravel()
+        return costs if self.sense == "min" else -costs
+
+    def _bounds(self, context: dict[str, Any]) -> Bounds:
+        if not context:
+            return self._program.bounds
+        given = {name: np.asarray(value, dtype=np.float64).ravel() for name, value in context.items()}
+        lb, ub, b_ub, b_eq = (given.get(name, getattr(self.spec, name)) for name in ("lb", "ub", "b_ub", "b_eq"))
+        return self._program.bounds_for(clip_infinite(lb), clip_infinite(ub), b_ub, b_eq)
+
+    def _check_instance(self, context: dict[str, Floats]) -> None:
+        for name in ("b_ub", "b_eq"):
+            if name in context:
+                check_right_hand_side(name, context[name])
+        lb, ub = (context.get(name, getattr(self.spec, name)) for name in ("lb", "ub"))
+        for name, bound in (("lb", lb), ("ub", ub)):
+            if np.isnan(bound).any():
+                raise ValueError(f"expected {name} to be numbers, got nan in {name}[{np.argmax(np.isnan(bound))}]")
+        crossed = (lb > ub) | (lb == np.inf) | (ub == -np.inf)
+        if crossed.any():
+            where = int(np.argmax(crossed))
+            raise ValueError(
+                f"expected lb <= ub, got lb = {lb[where]}, ub = {ub[where]} for {self.spec.variable(where)}"
+            )
+        reason = _unfit_bounds(self.backend, self._program, self._bounds(context))
+        if reason is not None:
+            raise ValueError(f"backend {self.backend!r} cannot take these bounds: {reason}")
+
+    def _find_feasible(self) -> bool | None:
+        """True if the spec is feasible, None if the time limit left that open."""
+        state, bounds = self.build(), self._program.bounds
+        status = self._feasibility(state, bounds, _Deadline(self.time_limit))
+        if status is Status.INFEASIBLE:
+            raise ValueError(
+                f"expected a feasible program, but no x satisfies the constraints of {self.spec!r}, says "
+                f"{self.backend}; check the signs of A_ub and b_ub (a >= row is negated) and the bounds (lb is 0 "
+                "unless given)"
+            )
+        return True if status is Status.OPTIMAL else None
+
+    def _feasibility(self, state: _State, bounds: Bounds, deadline: _Deadline) -> Status:
+        """OPTIMAL (feasible), INFEASIBLE, TIMEOUT or CRASHED, from a solve without objective."""
+        if bounds.crossed:
+            return Status.INFEASIBLE
+        costs = np.zeros(self.spec.num_variables)
+        claim, x = state.engine.minimize(costs, bounds, deadline.left())
+        if x is not None and _settle(state, x, costs, bounds, deadline) is not None:
+            return Status.OPTIMAL
+        return {Claim.NO_OPTIMUM: Status.INFEASIBLE, Claim.LIMIT: Status.TIMEOUT}.get(claim, Status.CRASHED)
+
+    def _why_no_optimum(self, state: _State, costs: Floats, bounds: Bounds, deadline: _Deadline) -> Status:
+        """INFEASIBLE or UNBOUNDED, each proven, whichever of the two the solver named.
+
+        A feasible program with rational data is unbounded exactly if its recession cone has a direction that
+        improves the objective (Meyer 1974), so one solve without objective and one linear program decide.
+        """
+        if bounds is not self._program.bounds or not self._feasible:
+            status = self._feasibility(state, bounds, deadline)
+            if status is not Status.OPTIMAL:
+                return status
+        forever = self._improves_forever(state, costs, bounds, deadline)
+        return Status.UNBOUNDED if forever else Status.CRASHED
+
+    def _improves_forever(self, state: _State, costs: Floats, bounds: Bounds, deadline: _Deadline) -> bool:
+        """Whether some direction of the recession cone lowers the costs."""
+        largest = np.abs(costs).max()
+        if bounds.finite or largest == 0.0:
+            return False
+        _, ray = state.relaxation().minimize(costs, bounds.directions(), deadline.left())
+        return ray is not None and bool(costs @ ray < -_RAY * largest)
+
+    def __repr__(self) -> str:
+        return f"ILPAdapter({self.spec!r}, backend={self.backend!r}, time_limit={self.time_limit})"
+
+
+class _Deadline:
+    """The time that is left for one instance, however many solves it takes."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Seconds, or None for no limit."""
+        return None if self._end is None else max(1e-3, self._end - time.monotonic())
+
+
+def _settle(state: _State, x: Floats, costs: Floats, bounds: Bounds, deadline: _Deadline) -> Floats | None:
+    """A solver's point with exact integers, checked against the rows; None if that cannot be had.
+
+    Rounding integers can break rows with continuous variables (x <= 1e6 * y at y = 1e-7); then the continuous
+    ones are solved for again, with the integers fixed.
+    """
+    program = state.program
+    point = program.round(x, bounds)
+    if point is None or program.holds(point, bounds):
+        return point
+    if program.integrality.all() or not program.integrality.any():
+        return None
+    fixed = Bounds(
+        np.where(program.integrality, point, bounds.lb),
+        np.where(program.integrality, point, bounds.ub),
+        bounds.row_lb,
+        bounds.row_ub,
+    )
+    outcome: Outcome = state.relaxation().minimize(costs, fixed, deadline.left())
+    if outcome[1] is None:
+        return None
+    point = program.round(outcome[1], fixed)
+    return point if point is not None and program.holds(point, bounds) else None
+
+
+def _seconds(time_limit: float | datetime.timedelta | None) -> float | None:
+    if time_limit is None:
+        return None
+    seconds = time_limit.total_seconds() if isinstance(time_limit, datetime.timedelta) else float(time_limit)
+    if not 0.0 < seconds < math.inf:
+        raise ValueError(
+            f"expected time_limit to be a positive number of seconds or a timedelta, got {time_limit!r}; "
+            "None sets no limit"
+        )
+    return seconds
+
+
+def _choose(backend: str, program: Program) -> str:
+    """The name of the backend to use for a program."""
+    names = available_backends()
+    name = str(backend).lower().replace("-", "_")
+    whole = bool(program.integrality.any())
+    if name == "auto":
+        binary = whole and bool(((program.bounds.lb >= 0.0) & (program.bounds.ub <= 1.0)).all())
+        preferred = "glop" if not whole else "cp_sat" if binary and _unfit("cp_sat", program) is None else "scip"
+        return next(name for name in (preferred, *names) if name in names and _unfit(name, program) is None)
+    if name not in names:
+        known = ", ".join(names)
+        raise ValueError(f'expected backend "auto" or one of {known} in this OR-Tools, got {backend!r}')
+    reason = _unfit(name, program)
+    if reason is not None:
+        others = ", ".join(other for other in names if _unfit(other, program) is None)
+        raise ValueError(f"backend {name!r} cannot take this program: {reason}; take one of {others}")
+    return name
+
+
+def _unfit(backend: str, program: Program) -> str | None:
+    """Why a backend cannot solve a program exactly, or None if it can."""
+    if backend == "glop" and program.integrality.any():
+        return (
+            f"it solves linear programs, and {int(program.integrality.sum())} variables are integer "
+            "(integrality=False is the relaxation)"
+        )
+    if backend == "cp_sat":
+        return cp_sat.unfit(program)
+    return _unfit_bounds(backend, program, program.bounds)
+
+
+def _unfit_bounds(backend: str, program: Program, bounds: Bounds) -> str | None:
+    """Why a backend cannot take bounds, or None if it can."""
+    if backend == "cp_sat":
+        return cp_sat.unfit_bounds(bounds)
+    endless = program.integrality & ~(np.isfinite(bounds.lb) & np.isfinite(bounds.ub))
+    if backend == "cbc" and endless.any():
+        # Measured with CBC 2.10.12 of OR-Tools 9.15: suboptimal and infeasible points with status OPTIMAL.
+        return (
+            "CBC gives wrong answers for integer variables without finite bounds, such as variable "
+            f"{int(np.argmax(endless))}"
+        )
+    return None
+
+
+def _num_ones(spec: ILPSpec) -> float | None:
+    """The number of ones in every solution, if all are 0/1 and the equality rows say it when added up."""
+    index = spec.theta_index
+    binary = spec.integrality[index] & (spec.lb[index] == 0.0) & (spec.ub[index] == 1.0)
+    total = np.asarray(spec.A_eq.sum(axis=0)).ravel()
+    each = total[index[0]]
+    others = np.delete(total, index)
+    if not binary.all() or each <= 0.0 or (total[index] != each).any() or others.any():
+        return None
+    return float(spec.b_eq.sum() / each)

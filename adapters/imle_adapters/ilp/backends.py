@@ -1,0 +1,231 @@
+"""The solvers of OR-Tools behind one method: minimise costs over the rows of a program within bounds.
+
+Every solve starts from the model alone. None of the solvers is given a basis, a solution or a statistic of an
+earlier solve, since these would decide between tied optima: the same instance could give another solution after
+another history. What is kept between solves is the model; only objective coefficients and bounds change.
+
+All solvers run on one thread with a fixed seed and release the GIL.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import functools
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from ortools.linear_solver import pywraplp
+from ortools.math_opt.python import mathopt
+
+from imle_adapters.ilp.program import Bounds, Program
+from imle_adapters.ilp.spec import Floats
+
+COST_EXPONENT = 16
+"""Costs are scaled by a power of two, so exactly, until the largest is below 2**COST_EXPONENT.
+
+Solvers compare objective values up to absolute tolerances (1e-5 in CBC, 1e-6 in HiGHS, 1e-9 in SCIP). At this
+scale these are at most 3e-10 of the largest cost, whatever the magnitude of theta.
+"""
+
+_TIGHT = 1e-9
+
+
+class Claim(enum.Enum):
+    """What a solver says about a solve."""
+
+    OPTIMAL = enum.auto()
+    FEASIBLE = enum.auto()
+    LIMIT = enum.auto()
+    NO_OPTIMUM = enum.auto()
+    """Infeasible or unbounded; solvers do not always know which, and some say one for the other."""
+    FAILED = enum.auto()
+
+
+Outcome = tuple[Claim, Floats | None]
+
+
+class Engine(Protocol):
+    """A solver with a program loaded."""
+
+    def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
+        """Minimises costs @ x, (n,), within bounds; None for no time limit."""
+
+
+def scaled(costs: Floats) -> Floats:
+    """Costs times the power of two that brings the largest just below 2**COST_EXPONENT."""
+    largest = np.abs(costs).max(initial=0.0)
+    return costs if largest == 0.0 else np.ldexp(costs, COST_EXPONENT - int(np.frexp(largest)[1]))
+
+
+class MathOptEngine:
+    """SCIP, HiGHS and GLOP by way of MathOpt; `mathopt.solve` loads the model afresh each time."""
+
+    def __init__(self, solver: mathopt.SolverType, program: Program) -> None:
+        self._solver = solver
+        self._model = mathopt.Model()
+        bounds = program.bounds
+        self._variables = [
+            self._model.add_variable(lb=low, ub=high, is_integer=bool(whole))
+            for low, high, whole in zip(bounds.lb, bounds.ub, program.integrality, strict=True)
+        ]
+        self._rows = [
+            self._model.add_linear_constraint(lb=low, ub=high)
+            for low, high in zip(bounds.row_lb, bounds.row_ub, strict=True)
+        ]
+        entries = program.matrix.tocoo()
+        for row, column, value in zip(entries.row, entries.col, entries.data, strict=True):
+            self._rows[row].set_coefficient(self._variables[column], float(value))
+        self._costs = np.zeros(len(self._variables))
+        self._bounds = bounds
+        self._parameters = _mathopt_parameters(solver, bool(program.integrality.any()))
+
+    def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
+        """Minimises costs @ x, (n,), within bounds."""
+        costs = scaled(costs)
+        for i in np.flatnonzero(costs != self._costs):
+            self._model.objective.set_linear_coefficient(self._variables[i], float(costs[i]))
+        self._costs = costs
+        self._move_to(bounds)
+        self._parameters.time_limit = None if seconds is None else datetime.timedelta(seconds=seconds)
+        try:
+            result = mathopt.solve(self._model, self._solver, params=self._parameters)
+        except Exception:  # MathOpt raises on results that it finds odd, such as SCIP's for unbounded programs
+            return Claim.FAILED, None
+        claim = _MATHOPT_CLAIMS.get(result.termination.reason, Claim.FAILED)
+        if claim in (Claim.OPTIMAL, Claim.FEASIBLE):
+            return claim, np.array(result.variable_values(self._variables), dtype=np.float64)
+        return claim, None
+
+    def _move_to(self, bounds: Bounds) -> None:
+        old = self._bounds
+        for i in np.flatnonzero((bounds.lb != old.lb) | (bounds.ub != old.ub)):
+            self._variables[i].lower_bound = float(bounds.lb[i])
+            self._variables[i].upper_bound = float(bounds.ub[i])
+        for i in np.flatnonzero((bounds.row_lb != old.row_lb) | (bounds.row_ub != old.row_ub)):
+            self._rows[i].lower_bound = float(bounds.row_lb[i])
+            self._rows[i].upper_bound = float(bounds.row_ub[i])
+        self._bounds = bounds
+
+
+_Reason = mathopt.TerminationReason
+_MATHOPT_CLAIMS = {
+    _Reason.OPTIMAL: Claim.OPTIMAL,
+    _Reason.FEASIBLE: Claim.FEASIBLE,
+    _Reason.NO_SOLUTION_FOUND: Claim.LIMIT,
+    _Reason.INFEASIBLE: Claim.NO_OPTIMUM,
+    _Reason.UNBOUNDED: Claim.NO_OPTIMUM,
+    _Reason.INFEASIBLE_OR_UNBOUNDED: Claim.NO_OPTIMUM,
+}
+
+
+def _mathopt_parameters(solver: mathopt.SolverType, mixed: bool) -> mathopt.SolveParameters:
+    parameters = mathopt.SolveParameters()
+    if mixed:
+        parameters.relative_gap_tolerance = 0.0
+        parameters.absolute_gap_tolerance = 0.0
+    if solver is mathopt.SolverType.HIGHS:
+        parameters.highs.string_options["parallel"] = "off"
+        for name in (
+            "mip_feasibility_tolerance",
+            "primal_feasibility_tolerance",
+            "dual_feasibility_tolerance",
+        ):
+            parameters.highs.double_options[name] = _TIGHT
+    elif solver is mathopt.SolverType.GSCIP:
+        parameters.random_seed = 0
+        parameters.threads = 1
+        parameters.gscip.real_params["numerics/feastol"] = _TIGHT
+    else:
+        parameters.random_seed = 0
+        parameters.glop.primal_feasibility_tolerance = _TIGHT
+        parameters.glop.dual_feasibility_tolerance = _TIGHT
+    return parameters
+
+
+class CbcEngine:
+    """CBC by way of `pywraplp`, which loads the model afresh each time, as its interface to CBC always does."""
+
+    def __init__(self, program: Program) -> None:
+        self._solver = pywraplp.Solver.CreateSolver("CBC")
+        bounds = program.bounds
+        self._variables = [
+            self._solver.Var(float(low), float(high), bool(whole), "")
+            for low, high, whole in zip(bounds.lb, bounds.ub, program.integrality, strict=True)
+        ]
+        self._rows = [
+            self._solver.Constraint(float(low), float(high))
+            for low, high in zip(bounds.row_lb, bounds.row_ub, strict=True)
+        ]
+        entries = program.matrix.tocoo()
+        for row, column, value in zip(entries.row, entries.col, entries.data, strict=True):
+            self._rows[row].SetCoefficient(self._variables[column], float(value))
+        self._objective = self._solver.Objective()
+        self._objective.SetMinimization()
+        self._costs = np.zeros(len(self._variables))
+        self._bounds = bounds
+        self._parameters = pywraplp.MPSolverParameters()
+        self._parameters.SetDoubleParam(self._parameters.RELATIVE_MIP_GAP, 0.0)
+        self._parameters.SetIntegerParam(self._parameters.INCREMENTALITY, self._parameters.INCREMENTALITY_OFF)
+
+    def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
+        """Minimises costs @ x, (n,), within bounds."""
+        costs = scaled(costs)
+        for i in np.flatnonzero(costs != self._costs):
+            self._objective.SetCoefficient(self._variables[i], float(costs[i]))
+        self._costs = costs
+        self._move_to(bounds)
+        self._solver.SetTimeLimit(0 if seconds is None else max(1, round(seconds * 1000)))  # ms, 0: none
+        status = self._solver.Solve(self._parameters)
+        if status in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
+            values = np.array([variable.solution_value() for variable in self._variables])
+            return (Claim.OPTIMAL if status == pywraplp.Solver.OPTIMAL else Claim.FEASIBLE), values
+        if status in (pywraplp.Solver.INFEASIBLE, pywraplp.Solver.UNBOUNDED):
+            return Claim.NO_OPTIMUM, None
+        return (Claim.LIMIT if status == pywraplp.Solver.NOT_SOLVED and seconds is not None else Claim.FAILED), None
+
+    def _move_to(self, bounds: Bounds) -> None:
+        old = self._bounds
+        for i in np.flatnonzero((bounds.lb != old.lb) | (bounds.ub != old.ub)):
+            self._variables[i].SetBounds(float(bounds.lb[i]), float(bounds.ub[i]))
+        for i in np.flatnonzero((bounds.row_lb != old.row_lb) | (bounds.row_ub != old.row_ub)):
+            self._rows[i].SetBounds(float(bounds.row_lb[i]), float(bounds.row_ub[i]))
+        self._bounds = bounds
+
+
+def _cp_sat(program: Program) -> Engine:
+    from imle_adapters.ilp.cp_sat import CpSatEngine
+
+    return CpSatEngine(program)
+
+
+ENGINES: dict[str, Callable[[Program], Engine]] = {
+    "scip": functools.partial(MathOptEngine, mathopt.SolverType.GSCIP),
+    "highs": functools.partial(MathOptEngine, mathopt.SolverType.HIGHS),
+    "glop": functools.partial(MathOptEngine, mathopt.SolverType.GLOP),
+    "cbc": CbcEngine,
+    "cp_sat": _cp_sat,
+}
+
+
+@functools.cache
+def available_backends() -> tuple[str, ...]:
+    """The names of the solvers that this build of OR-Tools has, for `ILPAdapter(backend=...)`."""
+    program = Program.of(_one_variable())
+    return tuple(name for name, engine in ENGINES.items() if _works(engine, program))
+
+
+def _one_variable() -> Any:
+    from imle_adapters.ilp.spec import ILPSpec
+
+    return ILPSpec(sense="min", shape=1, ub=1, integrality=True)
+
+
+def _works(engine: Callable[[Program], Engine], program: Program) -> bool:
+    try:
+        # GLOP relaxes integers if told so, and refuses them here: a program of its own kind is what it must solve.
+        kind = program.relaxed() if engine is ENGINES["glop"] else program
+        return engine(kind).minimize(np.ones(1), kind.bounds, None)[0] is Claim.OPTIMAL
+    except Exception:  # a build without the solver has no one exception for it
+        return False
