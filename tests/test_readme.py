@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -23,6 +25,23 @@ def test_the_code_blocks_run_in_order(tmp_path):
         [sys.executable, "-"], input=program, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
     )
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_the_code_blocks_of_the_docs_run(page, tmp_path):
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        run = subprocess.run(
+            [sys.executable, "-"], input=block, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_every_estimator_and_loss_is_in_the_docs():
+    from imle_solvers import estimators
+
+    text = (ROOT / "docs" / "estimators.md").read_text()
+    for name in (*estimators.__all__, "FenchelYoungLoss", "SPOPlusLoss", "ScoreFunctionLoss"):
+        assert name == "Estimator" or f"`{name}" in text, name
 
 
 def test_make_targets_exist():
