@@ -28,10 +28,10 @@ custom: $(VENV)/.examples
 	$(RUN) examples/custom_solver.py
 
 test: $(VENV)/.dev
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --maxprocesses 8
 
 quick: $(VENV)/.dev
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -n auto --maxprocesses 8 -m "not slow"
 
 check: $(VENV)/.dev
 	$(RUN) -m ruff check

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -70,23 +70,26 @@ class SumOfGamma(_TorchNoise):
     s-th harmonic number, and variance (sum_{i=1..s} 1/i^2) / k.
 
     Args:
-        k: about the number of ones in a solution; positive, need not be whole.
+        k: about the number of ones in a solution; positive, need not be whole. "auto": what the layer's adapter says.
         terms: s, the number of Gamma terms; more come closer to the limit.
 
     Raises:
-        ValueError: `k` not positive and finite, or `terms` not a whole number of at least one.
+        ValueError: `k` not positive and finite, or `terms` not a whole number of at least one. When sampling: "auto"
+            outside a layer, or in one whose adapter does not know.
     """
 
-    k: float
+    k: float | Literal["auto"] = "auto"
     terms: int = 10
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.k) and self.k > 0):
-            raise ValueError(f"SumOfGamma: k must be positive and finite, got {self.k}")
+        if self.k != "auto" and (isinstance(self.k, str) or not (math.isfinite(self.k) and self.k > 0)):
+            raise ValueError(f'SumOfGamma: k must be positive and finite, or "auto", got {self.k!r}')
         if not isinstance(self.terms, int) or self.terms < 1:
             raise ValueError(f"SumOfGamma: terms must be a whole number of at least 1, got {self.terms}")
 
     def _fill(self, noise: Tensor, generator: Generator | None) -> None:
+        if isinstance(self.k, str):
+            raise ValueError('SumOfGamma: k="auto" is for a layer, whose adapter knows the number of ones; give k here')
         concentration = torch.full_like(noise, 1.0 / self.k)
         noise.fill_(-math.log(self.terms) / self.k)
         for i in range(1, self.terms + 1):
@@ -129,6 +132,24 @@ class ScoredNoise(Noise, Protocol):
         ...
 
 
-def default_noise(num_ones: float | None) -> Noise:
-    """Sum-of-Gamma where the number of ones in a solution is known, as the I-MLE paper advises; else Gumbel."""
-    return Gumbel() if num_ones is None else SumOfGamma(k=max(num_ones, 1.0))
+def resolve_noise(noise: Noise | Literal["auto"], num_ones: float | None) -> Noise:
+    """Fills in what depends on the number of ones in a solution.
+
+    Args:
+        noise: "auto" becomes Sum-of-Gamma where the number is known, as the I-MLE paper advises, else Gumbel.
+        num_ones: as the adapter says; None: unknown.
+
+    Raises:
+        ValueError: `SumOfGamma(k="auto")`, and the number is unknown.
+    """
+    if noise == "auto":
+        return Gumbel() if num_ones is None else SumOfGamma(k=max(num_ones, 1.0))
+    assert not isinstance(noise, str)
+    if isinstance(noise, SumOfGamma) and noise.k == "auto":
+        if num_ones is None:
+            raise ValueError(
+                'SumOfGamma: k="auto" needs an adapter that knows the number of ones in a solution (num_ones); this '
+                "one does not, so give k"
+            )
+        return replace(noise, k=max(num_ones, 1.0))
+    return noise

@@ -157,8 +157,8 @@ def test_use_after_close(layer):
     [
         (lambda: FunctionAdapter(3, sense="max", instance_shape=(1,)), TypeError, "expected a function, got int"),
         (lambda: function_adapter(identity, sense="maximise"), ValueError, "sense must be \"min\".*got 'maximise'"),
-        (lambda: SumOfGamma(k=0), ValueError, "k must be positive and finite, got 0"),
-        (lambda: SumOfGamma(k=float("nan")), ValueError, "k must be positive and finite, got nan"),
+        (lambda: SumOfGamma(k=0), ValueError, 'k must be positive and finite, or "auto", got 0'),
+        (lambda: SumOfGamma(k=float("nan")), ValueError, 'k must be positive and finite, or "auto", got nan'),
         (lambda: SumOfGamma(k=3, terms=0), ValueError, "whole number of at least 1, got 0"),
         (lambda: Target(beta=0), ValueError, "beta must be positive and finite, got 0"),
         (lambda: Target(alpha=float("inf")), ValueError, "alpha must be finite"),

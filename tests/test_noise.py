@@ -9,7 +9,9 @@ import pytest
 import scipy.stats
 import torch
 
-from imle_solvers import Gumbel, Normal, SumOfGamma
+from imle_adapters import TopKAdapter
+from imle_solvers import IMLE, Gumbel, Normal, SolverLayer, SumOfGamma
+from tests.solvers import top_k
 
 NOISES = [SumOfGamma(3.0, 5), SumOfGamma(15.6), Gumbel(), Normal()]
 
@@ -73,6 +75,21 @@ def test_k_draws_of_sum_of_gamma_make_a_gumbel(generator):
 def test_gumbel_and_normal_follow_their_law(noise, law, generator):
     sample = noise.sample((40_000,), generator=generator, dtype=torch.float64).numpy()
     assert scipy.stats.kstest(sample, law.cdf).pvalue > 0.001
+
+
+def test_k_comes_from_the_adapter_where_it_is_left_to_it():
+    theta = torch.zeros(3, 5)
+
+    def sample(adapter, noise):
+        generator = torch.Generator().manual_seed(0)
+        return SolverLayer(adapter, estimator=IMLE(noise), num_workers=0, generator=generator).sample(theta, 9)
+
+    expected = sample(TopKAdapter(5, 2), SumOfGamma(k=2, terms=7))
+    assert torch.equal(sample(TopKAdapter(5, 2), SumOfGamma(terms=7)), expected)
+    with pytest.raises(ValueError, match="this one does not, so give k"):
+        sample(top_k(5, 2), SumOfGamma())
+    with pytest.raises(ValueError, match="give k here"):
+        SumOfGamma().sample((3,))
 
 
 @pytest.mark.gpu

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
-from imle_solvers.noise import Noise, default_noise
+from imle_solvers.noise import Noise, resolve_noise
 
 
 class PerturbAndMAP(Estimator):
@@ -70,11 +70,11 @@ class PerturbAndMAP(Estimator):
             )
 
     def _sample_noise(self, scores: Tensor, solve: Solve, sampling: Sampling) -> Tensor | None:
-        # "auto" waits until here because the adapter, which may know the number of ones, comes with the solve.
-        noise = default_noise(solve.num_ones) if isinstance(self.noise, str) else self.noise
         silent = self.input_noise_temperature == 0 and self.target_noise_temperature == 0
-        if noise is None or silent or not sampling.perturb:
+        if self.noise is None or silent or not sampling.perturb:
             return None
+        # Waits until here because the adapter, which may know the number of ones, comes with the solve.
+        noise = resolve_noise(self.noise, solve.num_ones)
         shape = (scores.shape[0], sampling.draws, *scores.shape[1:])
         drawn = noise.sample(shape, generator=sampling.generator, device=scores.device, dtype=scores.dtype)
         if drawn.shape != shape:
