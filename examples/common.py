@@ -1,0 +1,61 @@
+"""What the examples share: options, clear errors, progress bars, pictures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, NoReturn
+
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser with the options of every example, and errors of one line; the exit code is 2, as usual."""
+
+    def __init__(self, name: str, description: str, **kwargs: Any) -> None:
+        super().__init__(
+            prog=f"{name}.py", description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
+        )
+        self.add_argument("--seed", type=int, default=0, help="seed of all randomness; default 0")
+        self.add_argument(
+            "--out", type=Path, default=Path("runs", name), help=f"folder for the picture; default runs/{name}"
+        )
+        self.add_argument("--quick", action="store_true", help="a run of a few seconds, to see that everything works")
+
+    def parse(self) -> argparse.Namespace:
+        """The options of the command line; makes the folder for the picture, rather than fail after the training."""
+        options = self.parse_args()
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self.error(f"--out: cannot make the folder {options.out}: {error.strerror}")
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        """Prints what is wrong and exits."""
+        self.exit(2, f"{self.prog}: error: {message} (options: --help)\n")
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, as a type for argparse."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def progress_bar(description: str, total: int) -> tqdm[Any]:
+    """A progress bar."""
+    return tqdm(
+        total=total,
+        desc=description,
+        dynamic_ncols=True,
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+    )
+
+
+def save_picture(figure: Figure, folder: Path, name: str) -> None:
+    """Writes a picture and says where."""
+    path = folder / f"{name}.png"
+    figure.savefig(path, dpi=120)
+    print(f"picture: {path}")

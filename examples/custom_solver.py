@@ -1,0 +1,82 @@
+"""A solver of one's own as a layer: 0/1 knapsack by dynamic programming, written in NumPy.
+
+A linear model sees features of items and, as labels, what the best knapsacks hold; it learns what items are worth.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from common import Parser, positive, progress_bar, save_picture
+from matplotlib.figure import Figure
+
+from imle_solvers import IMLE, SolverAdapter, SolverLayer, Target, make_adapter, register_adapter
+
+
+@register_adapter("knapsack")
+class KnapsackAdapter(SolverAdapter):
+    """The most valuable items of given weights, 1 or more, that a knapsack can hold. Theta are values, (items,)."""
+
+    sense = "max"
+
+    def __init__(self, weights: list[int], capacity: int) -> None:
+        self.weights, self.capacity = weights, capacity
+        self.instance_shape = (len(weights),)
+
+    def solve(self, state: None, theta: Any, **context: Any) -> Any:
+        best = np.zeros((len(theta) + 1, self.capacity + 1))  # of the first items, with so much room
+        for item, (value, weight) in enumerate(zip(theta, self.weights, strict=True)):
+            best[item + 1] = best[item]
+            best[item + 1, weight:] = np.maximum(best[item, weight:], best[item, :-weight] + value)
+        packed, room = np.zeros(len(theta)), self.capacity
+        for item in reversed(range(len(theta))):
+            if best[item + 1, room] > best[item, room]:
+                packed[item] = 1
+                room -= self.weights[item]
+        return packed
+
+
+def main() -> None:
+    """Trains, and draws the learning curve."""
+    parser = Parser("custom_solver", __doc__)
+    parser.add_argument(
+        "--epochs", type=positive, default=20, metavar="N", help="passes over 500 knapsacks; default 20"
+    )
+    options = parser.parse()
+    epochs, count = (2, 100) if options.quick else (options.epochs, 500)
+    torch.manual_seed(options.seed)
+    weights = torch.randint(3, 15, (16,)).tolist()
+    adapter = make_adapter("knapsack", weights=weights, capacity=sum(weights) // 3)
+    features, taste = torch.randn(2 * count, 16, 5), torch.randn(5)
+    worth = features @ taste
+    with SolverLayer(adapter, estimator=IMLE(target=Target(beta=1.0))) as layer:
+        best = layer.map(worth)
+        model = torch.nn.Linear(5, 1)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+        curve = []
+        with progress_bar("training", total=epochs) as bar:
+            for epoch in range(epochs + 1):
+                packed = layer.map(model(features[count:]).squeeze(-1)).detach()
+                exact = (packed == best[count:]).all(-1).float().mean().item()
+                curve.append((exact, ((packed * worth[count:]).sum() / (best * worth)[count:].sum()).item()))
+                if epoch < epochs:
+                    for rows in torch.randperm(count).split(50):
+                        loss = (layer(model(features[rows]).squeeze(-1)) - best[rows]).abs().sum()
+                        optimizer.zero_grad()
+                        loss.backward()
+                        optimizer.step()
+                    bar.update()
+    for when, (exact, value) in (("before", curve[0]), ("after", curve[-1])):
+        print(f"{when} training, on held-out knapsacks: exact match {exact:.1%}, value {value:.1%} of the best")
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(curve, "o-", label=("exact match", "value, of the best"))
+    axes.set(xlabel="epoch", ylabel="share, on held-out knapsacks", ylim=(None, 1.02))
+    axes.legend()
+    save_picture(figure, options.out, "custom_solver")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""Training and evaluation of either network on Warcraft maps."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import progress_bar
+from torch import Generator, Tensor
+from tqdm import tqdm
+from warcraft_data import Maps, cost_optimal, exact_match
+from warcraft_model import PlainModel, SolverModel
+
+EVALUATION_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a learning curve.
+
+    Attributes:
+        epochs: passes over the training maps so far.
+        seconds: spent on them, without evaluation.
+        exact: share of maps whose predicted mask is the labelled path.
+        optimal: share of maps whose predicted mask is a path as cheap as the labelled one.
+    """
+
+    epochs: float
+    seconds: float
+    exact: float
+    optimal: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: a number of epochs, or instead a time, so that two networks can have the same."""
+
+    epochs: int
+    seconds: float | None = None
+
+    def share(self, epochs: float, seconds: float) -> float:
+        """The share of the budget that is used up."""
+        return epochs / self.epochs if self.seconds is None else seconds / self.seconds
+
+
+def _steps(share: float) -> float:
+    return 1.0 if share < 0.6 else 0.1 if share < 0.8 else 0.01
+
+
+def _cycle(share: float) -> float:
+    warm_up = 0.15
+    return min(1.0, share / warm_up) * (1 + math.cos(math.pi * share)) / 2
+
+
+SCHEDULES = {"cycle": _cycle, "steps": _steps}
+"""The learning rate, as a factor, by the share of the training that is done.
+
+"steps" is the published one. In the few hundred steps of a short training, "cycle" (a warm-up, then a cosine) bears a
+learning rate four times higher, and reaches more.
+"""
+
+
+class Training:
+    """A model, its optimiser and how far it has come: what a resumed run needs to go on with the same numbers.
+
+    Args:
+        model: what is trained.
+        device: where the network is.
+        lr: learning rate of Adam, the largest of the schedule.
+        schedule: one of `SCHEDULES`.
+        batch_size: maps per step.
+        seed: of the order of the maps.
+        settings: what decides the numbers of the run; a file that was saved under other settings is refused.
+    """
+
+    def __init__(
+        self,
+        model: SolverModel | PlainModel,
+        *,
+        device: torch.device,
+        lr: float,
+        schedule: str,
+        batch_size: int,
+        seed: int,
+        settings: dict[str, Any],
+    ) -> None:
+        self.model = model.to(device)
+        self.device = device
+        self.lr, self.schedule = lr, SCHEDULES[schedule]
+        self.batch_size = batch_size
+        self.settings = settings
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+        self.order = Generator().manual_seed(seed)
+        self.history: list[Point] = []
+
+    def fit(self, train: Maps, val: Maps, budget: Budget, *, title: str, save: Path | None = None) -> None:
+        """Trains until the budget is used up.
+
+        Args:
+            train, val: maps to learn from, and to measure the learning curve on.
+            budget: in all, what was spent before a resume included.
+            title: of the progress bar.
+            save: where the state is written after each epoch.
+        """
+        if not self.history:
+            self.history.append(Point(0, 0, *self.score(val)))
+        with progress_bar(title, total=100) as bar:
+            while budget.share(self.history[-1].epochs, self.history[-1].seconds) < 1:
+                epochs, seconds = self._epoch(train, budget, bar)
+                self.history.append(Point(epochs, seconds, *self.score(val)))
+                if save:
+                    self.save(save)
+            bar.update(100 - bar.n)
+
+    def _epoch(self, train: Maps, budget: Budget, bar: tqdm[Any]) -> tuple[float, float]:
+        """Trains for an epoch, or for what is left of the budget; returns epochs and seconds so far."""
+        self.model.train()
+        last, start = self.history[-1], time.perf_counter()
+        epochs, seconds, seen = last.epochs, last.seconds, 0
+        for rows in torch.randperm(len(train), generator=self.order).split(self.batch_size):
+            share = budget.share(epochs, seconds)
+            if share >= 1:
+                break
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.lr * self.schedule(share)
+            paths = torch.from_numpy(train.paths[rows]).to(self.device, torch.float32)
+            loss = self.model.loss(self._input(train, rows), paths)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            seen += len(rows)
+            epochs = last.epochs + seen / len(train)
+            seconds = last.seconds + time.perf_counter() - start
+            bar.set_postfix_str(f"epoch {epochs:.1f}, Hamming {loss.item():.1f}, cost-optimal {last.optimal:.1%}")
+            bar.update(int(100 * min(1.0, budget.share(epochs, seconds))) - bar.n)
+        return epochs, seconds
+
+    @torch.no_grad()
+    def predict(self, maps: Maps) -> Any:
+        """Predicted masks, (N, k, k) uint8."""
+        self.model.eval()
+        masks = [self.model(self._input(maps, rows)) for rows in torch.arange(len(maps)).split(EVALUATION_BATCH)]
+        return torch.cat(masks).to("cpu", torch.uint8).numpy()
+
+    @torch.no_grad()
+    def predict_costs(self, maps: Maps) -> Any:
+        """Predicted costs, (N, k, k) float32, or None where the model predicts none."""
+        if not isinstance(self.model, SolverModel):
+            return None
+        self.model.eval()
+        return self.model.costs(self._input(maps, torch.arange(len(maps)))).cpu().numpy()
+
+    def score(self, maps: Maps) -> tuple[float, float]:
+        """The shares of maps with an exact match and with a cost-optimal path."""
+        masks = self.predict(maps)
+        return float(exact_match(masks, maps).mean()), float(cost_optimal(masks, maps).mean())
+
+    def _input(self, maps: Maps, rows: Tensor) -> Tensor:
+        images = torch.from_numpy(maps.images[rows]).to(self.device)
+        return images.permute(0, 3, 1, 2).float() / 255
+
+    def save(self, file: Path) -> None:
+        """Writes all that `resume` needs."""
+        state = {
+            "settings": self.settings,
+            "model": self.model.state_dict(),  # that of the layer included: the state of its noise
+            "optimizer": self.optimizer.state_dict(),
+            "order": self.order.get_state(),
+            "history": [asdict(point) for point in self.history],
+        }
+        # Not half a file if the run is interrupted here.
+        partial = file.with_name(file.name + ".partial")
+        torch.save(state, partial)
+        partial.replace(file)
+
+    def resume(self, file: Path) -> None:
+        """Goes on where the run that saved the file was.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is not one of this example's, or was saved under other settings.
+        """
+        if not file.is_file():
+            raise FileNotFoundError(f"expected a file saved by --save, found nothing at {file}")
+        try:
+            state = torch.load(file, weights_only=True, map_location=self.device)
+            settings = state["settings"]
+        except Exception as error:  # torch raises many kinds, and none says which file
+            raise ValueError(f"{file} is not a file saved by --save") from error
+        if differing := [name for name in self.settings if settings.get(name) != self.settings[name]]:
+            saved = ", ".join(f"{name} = {settings.get(name)}" for name in differing)
+            here = ", ".join(f"{name} = {self.settings[name]}" for name in differing)
+            raise ValueError(f"{file} was saved with {saved}, this run has {here}; give the same options")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.order.set_state(state["order"].cpu())
+        self.history = [Point(**point) for point in state["history"]]
