@@ -16,7 +16,8 @@ class Target:
     Args:
         alpha: 1 for perturbation-based implicit differentiation, 0 for a target made of the gradient alone.
         beta: the step against the downstream gradient, lambda in the paper. Too small and both solves agree, so the
-            gradient is zero; too large and the target forgets theta.
+            gradient is zero; too large and the target forgets theta. It multiplies the gradient of the loss as the loss
+            is reduced: for the same step, a mean over a batch of B takes a beta B times that of a sum.
 
     Raises:
         ValueError: `alpha` or `beta` not finite, or `beta` not positive.
