@@ -16,12 +16,13 @@ from pathlib import Path
 
 import torch
 from common import Parser, positive, save_picture
+from warcraft_compare import Result, chart, result_of, solves_of, table, write_table
 from warcraft_data import SIZES, SPLITS, Maps, generate, read, write
-from warcraft_model import PlainModel, SolverModel
+from warcraft_model import METHODS, PlainModel, SolverModel
 from warcraft_picture import draw
 from warcraft_training import SCHEDULES, Budget, Training
 
-TITLES = {"imle": "ResNet18 front + solver layer", "none": "plain ResNet18"}
+PLAIN = "none"
 
 # The options that decide the numbers of a run, on which a resumed one must agree.
 DECISIVE = ["size", "method", "seed", "train_maps", "batch_size", "lr", "schedule", "samples", "beta", "temperature"]
@@ -42,7 +43,19 @@ def parse_options() -> tuple[Parser, argparse.Namespace]:
     add("--size", type=int, choices=SIZES, default=12, help="tiles along the side of a map; default 12")
     add("--train-maps", type=positive, default=2000, metavar="N", help="maps to train on; default 2000")
     add("--test-maps", type=positive, default=500, metavar="N", help="held-out maps; default 500")
-    add("--method", choices=TITLES, default="imle", help="imle: the layer; none: the plain ResNet18; default imle")
+    add(
+        "--method",
+        choices=(*METHODS, PLAIN),
+        default="imle",
+        help="how the layer is differentiated, or none: a plain ResNet18 without a layer; default imle",
+    )
+    add(
+        "--compare",
+        metavar="METHODS",
+        help="train several methods on the same maps and seeds, for example imle,aimle,none, or all; writes a table "
+        "and a chart",
+    )
+    add("--seeds", type=positive, default=3, metavar="N", help="with --compare: seeds for each method; default 3")
     add("--no-baseline", action="store_true", help="do not train the plain ResNet18 after the layer")
     add("--epochs", type=positive, default=4, metavar="N", help="passes over the training maps; default 4")
     add("--batch-size", type=positive, default=20, metavar="N", help="maps per step; default 20")
@@ -68,6 +81,13 @@ def parse_options() -> tuple[Parser, argparse.Namespace]:
     options = parser.parse()
     if options.quick:
         options.train_maps, options.test_maps, options.epochs = 40, 10, 2
+    if options.compare is not None:
+        known = (*METHODS, PLAIN)
+        options.compare = known if options.compare == "all" else options.compare.split(",")
+        if unknown := [method for method in options.compare if method not in known]:
+            parser.error(f"--compare: unknown method {unknown[0]!r}; expected all, or some of {','.join(known)}")
+        if options.save or options.resume:
+            parser.error("--compare trains anew each time; leave out --save and --resume")
     if options.write and options.data:
         parser.error("--write writes generated maps; leave out --data")
     if not 0 < options.lr < math.inf:
@@ -94,18 +114,21 @@ def load_maps(options: argparse.Namespace) -> dict[str, Maps]:
     }
 
 
-def start_training(options: argparse.Namespace, method: str) -> Training:
+def start_training(options: argparse.Namespace, method: str, seed: int) -> Training:
     """A new training of the layer, or of the plain network."""
-    torch.manual_seed(options.seed)
-    model: SolverModel | PlainModel = PlainModel(options.size)
-    if method == "imle":
+    torch.manual_seed(seed)
+    model: SolverModel | PlainModel
+    if method == PLAIN:
+        model = PlainModel(options.size)
+    else:
         model = SolverModel(
             options.size,
+            method=method,
             samples=options.samples,
             beta=options.beta,
             temperature=options.temperature,
             workers=options.workers,
-            seed=options.seed,
+            seed=seed,
         )
     return Training(
         model,
@@ -113,10 +136,15 @@ def start_training(options: argparse.Namespace, method: str) -> Training:
         lr=options.lr,
         schedule=options.schedule,
         batch_size=options.batch_size,
-        seed=options.seed,
+        seed=seed,
         settings={"maps": "real" if options.data else "generated"}
         | {name: getattr(options, name) for name in DECISIVE},
     )
+
+
+def title(method: str) -> str:
+    """What a method is called in bars and pictures."""
+    return "plain ResNet18" if method == PLAIN else f"ResNet18 front + solver layer ({method})"
 
 
 def main() -> None:
@@ -129,36 +157,65 @@ def main() -> None:
                 write(options.write, split, maps[split])
             print(f"maps: {options.write}/{options.size}x{options.size}")
             return
-        training = start_training(options, options.method)
+        if options.compare:
+            compare(options, maps)
+            return
+        training = start_training(options, options.method, options.seed)
         if options.resume:
             training.resume(options.resume)
         if options.save:
             options.save.parent.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         parser.error(str(error))
+    train_and_draw(options, maps, training)
 
-    test = maps["test"]
+
+def train_and_draw(options: argparse.Namespace, maps: dict[str, Maps], training: Training) -> None:
+    """Trains one method, and the plain network for the same time; draws both."""
+    test, name = maps["test"], title(options.method)
     print(f"{len(maps['train'])} maps of {options.size}x{options.size} to train on, {len(test)} held out to test on")
-    report(TITLES[options.method], training, test, "resumed" if options.resume else "before training")
-    training.fit(maps["train"], maps["val"], Budget(options.epochs), title=TITLES[options.method], save=options.save)
-    report(TITLES[options.method], training, test, "after training")
-    trainings = {TITLES[options.method]: training}
+    report(name, training, test, "resumed" if options.resume else "before training")
+    training.fit(maps["train"], maps["val"], Budget(options.epochs), title=name, save=options.save)
+    report(name, training, test, "after training")
+    trainings = {name: training}
     if isinstance(training.model, SolverModel):
         print(f"layer: {training.model.layer.stats()}")
         if not options.no_baseline:
-            plain = start_training(options, "none")
-            report(TITLES["none"], plain, test, "before training")
+            plain = start_training(options, PLAIN, options.seed)
+            report(title(PLAIN), plain, test, "before training")
             budget = Budget(options.epochs, seconds=training.history[-1].seconds)
-            plain.fit(maps["train"], maps["val"], budget, title=TITLES["none"])
-            report(TITLES["none"], plain, test, "after training")
-            trainings[TITLES["none"]] = plain
+            plain.fit(maps["train"], maps["val"], budget, title=title(PLAIN))
+            report(title(PLAIN), plain, test, "after training")
+            trainings[title(PLAIN)] = plain
     save_picture(draw(trainings, test), options.out, "warcraft")
 
 
-def report(title: str, training: Training, test: Maps, when: str) -> None:
+def compare(options: argparse.Namespace, maps: dict[str, Maps]) -> None:
+    """Trains several methods for the same epochs, the plain network for the time of the slowest; tabulates and draws.
+
+    The learning curve is not measured on the way, so that the time and the solves are those of training.
+    """
+    results: dict[str, list[Result]] = {method: [] for method in options.compare}
+    for seed in range(options.seed, options.seed + options.seeds):
+        for method in sorted(options.compare, key=lambda method: method == PLAIN):
+            training = start_training(options, method, seed)
+            slowest = max((runs[-1].seconds for runs in results.values() if runs), default=None)
+            budget = Budget(options.epochs, seconds=slowest if method == PLAIN else None)
+            training.fit(maps["train"], None, budget, title=f"{method}, seed {seed}")
+            results[method].append(result_of(training, maps["test"], solves_of(training)))
+            if isinstance(training.model, SolverModel):
+                training.model.layer.close()
+    text = table(results)
+    print(text)
+    print(f"table: {write_table(text, options.out)}")
+    counts = f"{len(maps['train'])} maps of {options.size}x{options.size}, {options.epochs} epochs"
+    save_picture(chart(results, f"{counts}, {options.seeds} seeds"), options.out, "compare")
+
+
+def report(name: str, training: Training, test: Maps, when: str) -> None:
     """Prints both metrics."""
     exact, optimal = training.score(test)
-    print(f"{title}, {when}: exact match {exact:.1%}, cost-optimal {optimal:.1%}")
+    print(f"{name}, {when}: exact match {exact:.1%}, cost-optimal {optimal:.1%}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,20 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from imle_adapters import ShortestPathAdapter
-from imle_solvers import IMLE, SolverLayer, SumOfGamma, Target
+from imle_solvers import (
+    AIMLE,
+    IMLE,
+    Blackbox,
+    Estimator,
+    FenchelYoungLoss,
+    Identity,
+    Normal,
+    PerturbedOptimizer,
+    SolverLayer,
+    StraightThrough,
+    SumOfGamma,
+    Target,
+)
 
 
 class ResidualBlock(nn.Module):
@@ -61,11 +74,51 @@ def hamming(predicted: Tensor, paths: Tensor) -> Tensor:
     return (predicted * (1 - paths) + (1 - predicted) * paths).sum((1, 2)).mean()
 
 
+METHODS = ("imle", "aimle", "aimle-central", "blackbox", "identity", "ste", "perturbed", "fenchel-young")
+"""Ways to differentiate the layer; they share the network, the maps, the noise and the Hamming loss.
+
+All but "fenchel-young", whose loss compares costs with paths.
+"""
+
+
+def make_estimator(method: str, *, beta: float, temperature: float) -> Estimator:
+    """The estimator of a method.
+
+    Args:
+        method: one of `METHODS`.
+        beta: lambda of I-MLE and of the blackbox method; the others have none, or adapt it.
+        temperature: of the noise, in units of cost.
+    """
+    noise = SumOfGamma(k="auto")
+    if method == "blackbox":
+        return Blackbox(beta)
+    if method == "identity":
+        return Identity("norm")  # paths differ in length, so that their mean means something
+    if method == "ste":
+        return StraightThrough(noise, noise_temperature=temperature)
+    if method.startswith("aimle"):
+        # Some hundred steps are too few for the published eta of 1e-4. Paths that differ at all differ in two tiles.
+        return AIMLE(
+            noise,
+            symmetric=method == "aimle-central",
+            target_norm=2.0,
+            step=2e-3,
+            input_noise_temperature=temperature,
+            target_noise_temperature=temperature,
+        )
+    if method == "perturbed":
+        return PerturbedOptimizer(Normal(), sigma=10 * temperature, num_marginal_samples=10)
+    if method == "fenchel-young":
+        return IMLE(Normal(), input_noise_temperature=10 * temperature)
+    return IMLE(noise, Target(beta=beta), input_noise_temperature=temperature, target_noise_temperature=temperature)
+
+
 class SolverModel(nn.Module):
     """The front of ResNet18 predicts costs of tiles; the layer finds the cheapest path and teaches the network.
 
     Args:
         size: tiles along a side, k.
+        method: one of `METHODS`.
         samples: perturbed paths per map in training.
         beta: lambda of I-MLE.
         temperature: of the noise, in units of cost.
@@ -74,19 +127,22 @@ class SolverModel(nn.Module):
     """
 
     def __init__(
-        self, size: int, *, samples: int, beta: float, temperature: float, workers: int | None, seed: int
+        self,
+        size: int,
+        *,
+        method: str = "imle",
+        samples: int,
+        beta: float,
+        temperature: float,
+        workers: int | None,
+        seed: int,
     ) -> None:
         super().__init__()
-        self.size, self.samples = size, samples
+        self.size, self.method, self.samples = size, method, samples
         self.front = resnet18(stages=1)
         self.layer = SolverLayer(
             ShortestPathAdapter.grid(size, size),
-            estimator=IMLE(
-                SumOfGamma(k=1.3 * size),
-                Target(beta=beta),
-                input_noise_temperature=temperature,
-                target_noise_temperature=temperature,
-            ),
+            estimator=make_estimator(method, beta=beta, temperature=temperature),
             num_workers=workers,
             generator=Generator().manual_seed(seed),
         )
@@ -102,6 +158,9 @@ class SolverModel(nn.Module):
         return paths
 
     def loss(self, images: Tensor, paths: Tensor) -> Tensor:
+        """What training minimises, (B, 3, 8k, 8k), (B, k, k) -> ()."""
+        if self.method == "fenchel-young":
+            return FenchelYoungLoss(self.layer, self.samples)(self.costs(images), paths)
         # The mean of samples hands the gradient to each of them unscaled, so that lambda means the same for any number.
         return hamming(self.layer.marginals(self.costs(images), self.samples), paths)
 

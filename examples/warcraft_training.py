@@ -97,21 +97,22 @@ class Training:
         self.order = Generator().manual_seed(seed)
         self.history: list[Point] = []
 
-    def fit(self, train: Maps, val: Maps, budget: Budget, *, title: str, save: Path | None = None) -> None:
+    def fit(self, train: Maps, val: Maps | None, budget: Budget, *, title: str, save: Path | None = None) -> None:
         """Trains until the budget is used up.
 
         Args:
-            train, val: maps to learn from, and to measure the learning curve on.
+            train: maps to learn from.
+            val: maps to measure the learning curve on; None: it is not measured, and NaN.
             budget: in all, what was spent before a resume included.
             title: of the progress bar.
             save: where the state is written after each epoch.
         """
         if not self.history:
-            self.history.append(Point(0, 0, *self.score(val)))
+            self.history.append(Point(0, 0, *self._curve(val)))
         with progress_bar(title, total=100) as bar:
             while budget.share(self.history[-1].epochs, self.history[-1].seconds) < 1:
                 epochs, seconds = self._epoch(train, budget, bar)
-                self.history.append(Point(epochs, seconds, *self.score(val)))
+                self.history.append(Point(epochs, seconds, *self._curve(val)))
                 if save:
                     self.save(save)
             bar.update(100 - bar.n)
@@ -135,7 +136,7 @@ class Training:
             seen += len(rows)
             epochs = last.epochs + seen / len(train)
             seconds = last.seconds + time.perf_counter() - start
-            bar.set_postfix_str(f"epoch {epochs:.1f}, Hamming {loss.item():.1f}, cost-optimal {last.optimal:.1%}")
+            bar.set_postfix_str(f"epoch {epochs:.1f}, loss {loss.item():.1f}, cost-optimal {last.optimal:.1%}")
             bar.update(int(100 * min(1.0, budget.share(epochs, seconds))) - bar.n)
         return epochs, seconds
 
@@ -158,6 +159,9 @@ class Training:
         """The shares of maps with an exact match and with a cost-optimal path."""
         masks = self.predict(maps)
         return float(exact_match(masks, maps).mean()), float(cost_optimal(masks, maps).mean())
+
+    def _curve(self, val: Maps | None) -> tuple[float, float]:
+        return (math.nan, math.nan) if val is None else self.score(val)
 
     def _input(self, maps: Maps, rows: Tensor) -> Tensor:
         images = torch.from_numpy(maps.images[rows]).to(self.device)

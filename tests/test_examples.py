@@ -63,9 +63,29 @@ def run_quick(name, out, *arguments):
 
 def test_warcraft(tmp_path):
     printed = run_quick("warcraft", tmp_path)
-    for title in (r"ResNet18 front \+ solver layer", "plain ResNet18"):
+    for title in (r"ResNet18 front \+ solver layer \(imle\)", "plain ResNet18"):
         for when in ("before", "after"):
             assert re.search(rf"{title}, {when} training: exact match [\d.]+%, cost-optimal [\d.]+%\n", printed)
+
+
+def test_every_method_trains_and_is_compared(call, load, tmp_path):
+    code, printed, _ = call(
+        "warcraft", "--compare", "all", "--seeds", 2, "--epochs", 1, "--train-maps", 8, "--test-maps", 4, "--workers", 0
+    )
+    assert code == 0
+    methods = (*load("warcraft_model").METHODS, "none")
+    rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in printed if line.startswith("| ")}
+    assert tuple(rows)[1:] == methods
+    solves = {method: int(cells[3]) for method, cells in list(rows.items())[1:]}
+    assert solves == {
+        **dict.fromkeys(("imle", "aimle", "blackbox"), 16),
+        "aimle-central": 24,
+        **dict.fromkeys(("identity", "ste", "fenchel-young"), 8),
+        "perturbed": 80,
+        "none": 0,
+    }
+    assert (tmp_path / "out" / "compare.md").read_text().splitlines() == [line for line in printed if line[0] == "|"]
+    assert (tmp_path / "out" / "compare.png").stat().st_size > 10_000
 
 
 def test_road_network(tmp_path):
@@ -125,6 +145,8 @@ def test_help(call, name):
         (["--device", "abacus"], "--device abacus: "),
         (["--data", "nowhere"], "expected nowhere/12x12, .* found in nowhere: no such folder"),
         (["--write", "a", "--data", "b"], "leave out --data"),
+        (["--compare", "imle,magic"], "--compare: unknown method 'magic'; expected all, or some of imle,aimle,"),
+        (["--compare", "all", "--save", "x"], "leave out --save and --resume"),
         (["--quick", "--resume", "nothing.pt"], "expected a file saved by --save, found nothing at nothing.pt"),
     ],
 )
