@@ -160,7 +160,8 @@ class SolverModel(nn.Module):
     def loss(self, images: Tensor, paths: Tensor) -> Tensor:
         """What training minimises, (B, 3, 8k, 8k), (B, k, k) -> ()."""
         if self.method == "fenchel-young":
-            return FenchelYoungLoss(self.layer, self.samples)(self.costs(images), paths)
+            loss: Tensor = FenchelYoungLoss(self.layer, self.samples)(self.costs(images), paths)
+            return loss
         # The mean of samples hands the gradient to each of them unscaled, so that lambda means the same for any number.
         return hamming(self.layer.marginals(self.costs(images), self.samples), paths)
 

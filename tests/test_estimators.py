@@ -32,6 +32,7 @@ ESTIMATORS = {
     "imle, marginals": lambda: IMLE(Normal(), num_marginal_samples=3),
     "aimle": lambda: AIMLE(Normal(), initial_beta=2.0),
     "aimle, central": lambda: AIMLE(Normal(), symmetric=True, initial_beta=2.0),
+    "aimle, other target noise": lambda: AIMLE(Normal(), initial_beta=2.0, target_noise_temperature=0.3),
     "aimle, marginals": lambda: AIMLE(Normal(), initial_beta=2.0, num_marginal_samples=3),
     "blackbox": lambda: Blackbox(),
     "identity": lambda: Identity(),
