@@ -51,6 +51,8 @@ def solve_chunk(adapter: SolverAdapter, state: Any, thetas: FloatArray, context:
         problem = f"{adapter!r} failed on rows {start} to {start + len(thetas) - 1}"
         raise AdapterError(f"{problem}: {type(error).__name__}: {error}") from error
     _check_solutions(adapter, solved, len(thetas))
+    # Of theta's dtype whatever the adapter made, so that every executor returns the same.
+    solved.values = solved.values.astype(thetas.dtype, copy=False)
     return solved
 
 
@@ -60,6 +62,8 @@ def _check_solutions(adapter: SolverAdapter, solved: Any, rows: int) -> None:
     expected = (rows, *adapter.solution_shape)
     if solved.values.shape != expected:
         raise AdapterError(f"{adapter!r}: expected solutions of shape {expected}, got {solved.values.shape}")
+    if solved.values.dtype.kind not in "biuf":
+        raise AdapterError(f"{adapter!r}: expected solutions of real numbers, got {solved.values.dtype}")
     if solved.statuses.shape != (rows,):
         raise AdapterError(f"{adapter!r}: expected statuses of shape {(rows,)}, got {solved.statuses.shape}")
     if solved.statuses.any() and solved.statuses.max() > max(Status):

@@ -72,7 +72,7 @@ class AdapterError(RowError, RuntimeError):
 
 
 class WorkerDiedError(ImleSolversError, RuntimeError):
-    """A worker process ended while it held a part of the batch, for example by a signal or `os._exit`."""
+    """Worker processes ended again and again before they had solved anything: starting, or building the state."""
 
 
 class ClosedError(ImleSolversError, RuntimeError):

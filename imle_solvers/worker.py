@@ -1,61 +1,87 @@
-"""The program that a worker process runs: `python -m imle_solvers.worker FD`.
+"""The program that a worker process runs: `python -m imle_solvers.worker CONNECTION MEMORY LIFELINE`.
 
-It speaks over one connection, given as an inherited file descriptor. Each message is a pickled tuple:
+The arguments are inherited file descriptors. Arrays lie in the shared memory; over the connection go small pickled
+tuples:
 
-    parent to worker                                worker to parent
-    ("adapter", key, pickled adapter)               -
-    ("forget", key)                                 -
-    ("solve", key, start, thetas, context)          ("solved", Solutions) or
-                                                    ("failed", problem, row, traceback, pickled cause)
+    parent to worker                          worker to parent
+    -                                         ("ready",), once, at the start
+    ("adapter", key, pickled adapter)         -
+    ("forget", key)                           -
+    ("solve", key, layout, start, stop)       ("started",) when the state is there, then
+                                              ("solved", seconds, counters) or
+                                              ("failed", problem, row, traceback, pickled cause)
+    ("stop",)                                 -
 
-The connection's end is the worker's end: it comes with `close()` and with the death of the parent alike.
+The lifeline is a pipe into which nobody writes: it ends with the parent, however that dies.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import pickle
+import select
 import signal
 import sys
+import time
 import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from imle_solvers.adapter import Context, FloatArray, SolverAdapter
+from imle_solvers.adapter import SolverAdapter
 from imle_solvers.chunk import States, solve_chunk
 from imle_solvers.errors import AdapterError
+from imle_solvers.shared_batch import STATUSES, THETAS, VALUES, Layout, SharedMemory
 
 
-def serve(connection: Connection[Any, Any]) -> None:
-    """Answers messages until the connection ends."""
+def serve(connection: Connection[Any, Any], memory: SharedMemory) -> None:
+    """Answers messages until one says stop, or the connection ends."""
     adapters: dict[int, bytes | SolverAdapter] = {}
     states = States()
     with contextlib.suppress(EOFError, ConnectionError):
+        _send(connection, "ready")
         while True:
-            kind, key, *rest = pickle.loads(connection.recv_bytes())
+            kind, *rest = pickle.loads(connection.recv_bytes())
             if kind == "adapter":
-                adapters[key] = rest[0]
+                adapters[rest[0]] = rest[1]
             elif kind == "forget":
-                adapters.pop(key, None)
+                adapters.pop(rest[0], None)
+            elif kind == "solve":
+                _send(connection, *_solve(connection, memory, adapters, states, *rest))
             else:
-                connection.send_bytes(pickle.dumps(_solve(adapters, key, states, *rest), protocol=5))
+                return
 
 
 def _solve(
+    connection: Connection[Any, Any],
+    memory: SharedMemory,
     adapters: dict[int, bytes | SolverAdapter],
-    key: int,
     states: States,
+    key: int,
+    layout: Layout,
     start: int,
-    thetas: FloatArray,
-    context: Context,
+    stop: int,
 ) -> tuple[Any, ...]:
     try:
         adapter = adapters[key]
         if isinstance(adapter, bytes):  # unpickled here and not on arrival, so that a failure has somebody to go to
             adapter = adapters[key] = _load(adapter)
-        return "solved", solve_chunk(adapter, states.of(adapter), thetas, context, start)
+        state = states.of(adapter)
+        _send(connection, "started")
+        begin = time.perf_counter()
+        thetas = memory.array(layout, THETAS)[start:stop]
+        context = {name: memory.context(layout, name)[start:stop] for name in layout.context_names()}
+        solved = solve_chunk(adapter, state, thetas, context, start)
+        memory.array(layout, VALUES)[start:stop] = solved.values
+        memory.array(layout, STATUSES)[start:stop] = solved.statuses
+        return "solved", time.perf_counter() - begin, solved.counters
     except AdapterError as error:
         return "failed", error.problem, error.row, traceback.format_exc(), _pickled(error.__cause__)
+
+
+def _send(connection: Connection[Any, Any], *message: Any) -> None:
+    connection.send_bytes(pickle.dumps(message, protocol=5))
 
 
 def _load(data: bytes) -> SolverAdapter:
@@ -80,11 +106,26 @@ def _pickled(cause: BaseException | None) -> bytes | None:
     return data
 
 
+def _end_with(lifeline: int) -> None:
+    """Has the kernel end this process when the lifeline ends.
+
+    By a signal, whose default is to end the process, so that it works in the middle of a solve too, whatever that
+    solve does with the GIL.
+    """
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([lifeline], [], [], 0)[0]:  # it ended before
+        sys.exit()
+
+
 def main() -> None:
-    """Serves the connection whose file descriptor is the first argument."""
+    """Serves the connection and memory whose file descriptors are the arguments."""
     # Ctrl-C goes to the whole foreground group; what it means is for the parent to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    serve(Connection(int(sys.argv[1])))
+    connection, memory, lifeline = map(int, sys.argv[1:4])
+    _end_with(lifeline)
+    serve(Connection(connection), SharedMemory(memory))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -105,3 +106,39 @@ def fail_unpicklably(theta):
 
 def function_adapter(fn, n=2, **kwargs: Any):
     return FunctionAdapter(fn, **{"sense": "max", "instance_shape": (n,), **kwargs})
+
+
+class FaultyAdapter(SolverAdapter):
+    """Does to its worker what theta[0] says: 1 kills it, 2 kills it the first time only, 3 hangs, 4 leaves by os._exit.
+
+    What happened the first time is remembered in a folder.
+    """
+
+    sense = "max"
+    instance_shape = (2,)
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def solve(self, state, theta):
+        what = int(theta[0])
+        if what == 1 or (what == 2 and self._first_time(theta[1])):
+            theta[:] = -1  # what a solver has done to its input does not reach the second try
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == 3:
+            time.sleep(3600)
+        if what == 4:
+            os._exit(3)
+        return theta * 2
+
+    def _first_time(self, name):
+        try:
+            os.close(os.open(os.path.join(self.folder, str(name)), os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        return True
+
+
+def slow(theta):
+    time.sleep(float(theta[0]))
+    return theta

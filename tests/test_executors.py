@@ -24,7 +24,6 @@ from imle_solvers import (
     SerialExecutor,
     SolverLayer,
     ThreadExecutor,
-    WorkerDiedError,
 )
 from imle_solvers.executors import make_executor
 from imle_solvers.executors.base import chunk_bounds
@@ -35,7 +34,6 @@ from tests.solvers import (
     fail_unpicklably,
     function_adapter,
     identity,
-    kill_on_negative,
     loaded_modules,
     top_k,
 )
@@ -133,7 +131,7 @@ def test_workers_forget_adapters_that_are_gone(processes):
     gc.collect()
     processes.solve(function_adapter(identity), np.ones((2, 2)))
     assert len(processes._adapters._known) <= 2
-    assert len(processes._workers._sent) <= 2
+    assert all(len(worker.known) <= 2 for worker in processes._pool._workers)
 
 
 def test_a_solver_that_raises(executor):
@@ -180,15 +178,6 @@ def test_an_adapter_that_cannot_travel(processes):
         processes.solve(function_adapter(lambda theta: lock), np.ones((2, 2)))
 
 
-def test_a_worker_that_dies_is_reported_and_replaced():
-    with ProcessExecutor(2) as executor:
-        thetas = np.ones((8, 2))
-        thetas[5, 0] = -1
-        with pytest.raises(WorkerDiedError, match="SIGKILL while it held rows"):
-            executor.solve(function_adapter(kill_on_negative), thetas)
-        assert executor.solve(function_adapter(kill_on_negative), np.ones((8, 2))).values.sum() == 16
-
-
 def test_use_after_close(executor):
     executor.solve(function_adapter(identity), np.ones((2, 2)))
     executor.close()
@@ -213,7 +202,7 @@ def running(pids):
 
 
 def worker_pids(executor):
-    return [process.pid for process in executor._workers._processes.values()]
+    return [process.pid for process in executor._pool.processes]
 
 
 def open_files():

@@ -46,7 +46,7 @@ class Executor(ABC):
         Raises:
             ClosedError: after `close()`.
             AdapterError: the adapter raised or returned nonsense, naming the row.
-            WorkerDiedError: a worker process ended in mid-batch.
+            WorkerDiedError: worker processes cannot start, or die while building the adapter's state.
         """
         if self._closed:
             raise ClosedError(f"{self!r} is closed; make a new one")

@@ -1,0 +1,337 @@
+"""Worker processes that hold a batch together: chunks go to whoever is free, and nobody's death loses any."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, Pipe, wait
+from typing import Any
+
+import numpy as np
+
+from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.errors import AdapterError, WorkerDiedError
+from imle_solvers.shared_batch import STATUSES, THETAS, VALUES, Layout, SharedMemory
+from imle_solvers.status import Status
+
+RESTARTS = "worker restarts"
+"""Counts, among an adapter's own, the workers that died or hung and were replaced."""
+
+_GRACE_SECONDS = 2.0
+"""How long a worker may take to end by itself when it is told to."""
+
+_CHUNK_SECONDS = 0.005
+"""How long a chunk should take to solve: long beside a message (0.1 ms), short beside a batch."""
+
+_FALSE_STARTS = 3
+"""How often in a row workers may die before they solve anything, until it counts as their fault and not bad luck."""
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+"""Workers are the parallelism: libraries inside them must not multiply it."""
+
+
+@dataclass
+class _Worker:
+    """A process, the connection to it, and what it is at."""
+
+    process: subprocess.Popen[bytes]
+    connection: Connection[Any, Any]
+    lifeline: int
+    ready: bool = False
+    started: bool = False
+    known: set[int] = field(default_factory=set)
+    dropped: list[int] = field(default_factory=list)
+    chunk: tuple[int, int] | None = None
+    deadline: float | None = None
+
+    def release(self) -> None:
+        """Closes what the parent holds of it. May be called again."""
+        self.connection.close()
+        if self.lifeline >= 0:
+            os.close(self.lifeline)
+            self.lifeline = -1
+
+
+@dataclass
+class _Batch:
+    """What is left to do of a batch."""
+
+    key: int
+    pickled: bytes
+    layout: Layout
+    thetas: FloatArray
+    retries: deque[tuple[int, int]] = field(default_factory=deque)
+    next_row: int = 0
+    deaths: Counter[int] = field(default_factory=Counter)
+    counters: Counter[str] = field(default_factory=Counter)
+    failure: AdapterError | None = None
+
+
+class Pool:
+    """Running worker processes and the memory that they share.
+
+    Args:
+        num_workers: how many.
+        timeout: seconds that one instance may take; None: any.
+    """
+
+    def __init__(self, num_workers: int, timeout: float | None) -> None:
+        self.pid = os.getpid()
+        self._timeout = timeout
+        self._memory = SharedMemory()
+        self._workers: list[_Worker] = []
+        self._row_seconds: dict[int, float] = {}
+        self._false_starts = 0
+        try:
+            for _ in range(num_workers):
+                self._workers.append(self._start())
+        except BaseException:
+            self.close(kill=True)
+            raise
+
+    @property
+    def processes(self) -> Sequence[subprocess.Popen[bytes]]:
+        """The worker processes."""
+        return [worker.process for worker in self._workers]
+
+    def forget(self, keys: Sequence[int]) -> None:
+        """Has workers drop adapters that are gone, with their next batch."""
+        for key in keys:
+            self._row_seconds.pop(key, None)
+            for worker in self._workers:
+                if key in worker.known:
+                    worker.known.remove(key)
+                    worker.dropped.append(key)
+
+    def solve(
+        self, key: int, pickled: bytes, adapter: SolverAdapter, thetas: FloatArray, context: Context
+    ) -> Solutions:
+        """Solves a batch; see `Executor.solve`.
+
+        Args:
+            key: the adapter's number.
+            pickled: the adapter, for workers that do not know it yet.
+            adapter: for its shapes.
+            thetas, context: the batch.
+        """
+        arrays = {name: np.asarray(array) for name, array in context.items()}
+        layout = Layout.of(thetas, arrays, adapter.solution_shape)
+        self._memory.grow(layout.size)
+        self._memory.array(layout, THETAS)[:] = thetas
+        for name, array in arrays.items():
+            self._memory.context(layout, name)[:] = array
+        batch = _Batch(key, pickled, layout, thetas)
+        for worker in self._workers:
+            self._hand_out(worker, batch)
+        while busy := [worker for worker in self._workers if worker.chunk is not None]:
+            ready = wait([worker.connection for worker in busy], self._patience())
+            for worker in busy:
+                if worker.connection in ready:
+                    self._hear(worker, batch)
+            self._end_overdue(batch)
+            if batch.retries:  # of a worker that died, when others had nothing left to do
+                for worker in self._workers:
+                    if worker.chunk is None:
+                        self._hand_out(worker, batch)
+        if batch.failure is not None:
+            raise batch.failure
+        values, statuses = (self._memory.array(layout, name).copy() for name in (VALUES, STATUSES))
+        return Solutions(values, statuses, dict(batch.counters))
+
+    def _hand_out(self, worker: _Worker, batch: _Batch) -> None:
+        """Gives a worker its next chunk, if there is one."""
+        if batch.failure is not None:
+            return
+        chunk = self._next_chunk(batch)
+        if chunk is None:
+            return
+        messages: list[tuple[Any, ...]] = [("forget", key) for key in worker.dropped]
+        worker.dropped.clear()
+        if batch.key not in worker.known:
+            messages.append(("adapter", batch.key, batch.pickled))
+            worker.known.add(batch.key)
+        messages.append(("solve", batch.key, batch.layout, *chunk))
+        worker.chunk, worker.started = chunk, False
+        try:
+            for message in messages:
+                worker.connection.send_bytes(pickle.dumps(message, protocol=5))
+        except OSError:
+            self._replace(worker, batch)
+
+    def _next_chunk(self, batch: _Batch) -> tuple[int, int] | None:
+        if batch.retries:
+            return batch.retries.popleft()
+        start, rows = batch.next_row, len(batch.thetas)
+        if start == rows:
+            return None
+        batch.next_row = min(rows, start + self._chunk_size(batch.key, rows, rows - start))
+        return start, batch.next_row
+
+    def _chunk_size(self, key: int, rows: int, left: int) -> int:
+        """How many rows to give a worker: by the time they took so far, and less towards the end of a batch."""
+        if self._timeout is not None:
+            return 1  # so that a worker that hangs takes no other row with it
+        workers = len(self._workers)
+        if key not in self._row_seconds:
+            return math.ceil(rows / (4 * workers))
+        timely = max(1, int(_CHUNK_SECONDS / max(self._row_seconds[key], 1e-9)))
+        share = math.ceil(rows / workers)
+        return share if timely >= share else min(timely, math.ceil(left / (2 * workers)))
+
+    def _hear(self, worker: _Worker, batch: _Batch) -> None:
+        """Takes a worker's next message, or the news of its death."""
+        assert worker.chunk is not None
+        try:
+            kind, *rest = pickle.loads(worker.connection.recv_bytes())
+        except (EOFError, OSError):
+            self._replace(worker, batch)
+            return
+        if kind == "ready":
+            worker.ready = True
+            return
+        if kind == "started":
+            worker.started, self._false_starts = True, 0
+            # The clock starts here: making the state is not the instance's fault.
+            worker.deadline = None if self._timeout is None else time.monotonic() + self._timeout
+            return
+        start, stop = worker.chunk
+        worker.chunk = worker.deadline = None
+        if kind == "solved":
+            seconds, counters = rest
+            batch.counters.update(counters)
+            self._measure(batch.key, seconds / (stop - start))
+        else:
+            failure = _failure(*rest)
+            # The first row in order, not in time, so that every run reports the same.
+            if batch.failure is None or (failure.row or 0) < (batch.failure.row or 0):
+                batch.failure = failure
+        self._hand_out(worker, batch)
+
+    def _measure(self, key: int, seconds: float) -> None:
+        known = self._row_seconds.get(key, seconds)
+        self._row_seconds[key] = 0.7 * known + 0.3 * seconds
+
+    def _patience(self) -> float | None:
+        """Seconds until the first deadline."""
+        deadlines = [worker.deadline for worker in self._workers if worker.deadline is not None]
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+
+    def _end_overdue(self, batch: _Batch) -> None:
+        for worker in self._workers:
+            if worker.deadline is not None and worker.chunk is not None and time.monotonic() >= worker.deadline:
+                if worker.connection.poll():  # it made it after all
+                    continue
+                self._give_up(batch, worker.chunk[0], Status.TIMEOUT)
+                worker.chunk = None
+                self._replace(worker, batch)
+
+    def _give_up(self, batch: _Batch, row: int, status: Status) -> None:
+        self._memory.array(batch.layout, VALUES)[row] = 0
+        self._memory.array(batch.layout, STATUSES)[row] = status
+
+    def _replace(self, worker: _Worker, batch: _Batch) -> None:
+        """Starts another worker in place of one that died or hung, and sees to it that its chunk is solved.
+
+        Who killed it is unknown, so the rows of the chunk are solved again one by one. A row on which a worker dies
+        for the second time is CRASHED, alone. A worker that had not begun to solve was killed by none of them.
+        """
+        worker.process.kill()
+        worker.process.wait()
+        with contextlib.suppress(EOFError, OSError):
+            while worker.connection.poll():  # its last words, which may not have been read
+                kind = pickle.loads(worker.connection.recv_bytes())[0]
+                worker.ready, worker.started = True, worker.started or kind == "started"
+        worker.release()
+        batch.counters[RESTARTS] += 1
+        if worker.chunk is not None and worker.started:
+            self._retry(worker.chunk, batch)
+        elif worker.chunk is not None:
+            self._false_starts += 1
+            if self._false_starts >= _FALSE_STARTS:
+                doing = "loading the adapter or building its state" if worker.ready else "starting"
+                raise WorkerDiedError(
+                    f"{_FALSE_STARTS} worker processes in a row ended while {doing}, the last "
+                    f"{_how(worker.process.returncode)}"
+                )
+            batch.retries.append(worker.chunk)
+        index = self._workers.index(worker)
+        self._workers[index] = self._start()
+        self._hand_out(self._workers[index], batch)
+
+    def _retry(self, chunk: tuple[int, int], batch: _Batch) -> None:
+        thetas = self._memory.array(batch.layout, THETAS)
+        for row in range(*chunk):
+            # One death is charged to every row of the chunk, as any of them may be the reason.
+            batch.deaths[row] += 1
+            if batch.deaths[row] > 1:
+                self._give_up(batch, row, Status.CRASHED)
+            else:
+                thetas[row] = batch.thetas[row]  # a solver may have overwritten it before it died
+                batch.retries.append((row, row + 1))
+
+    def _start(self) -> _Worker:
+        # What can be imported here can be imported there; "" is a notebook's own folder.
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        ours, theirs = Pipe()
+        lifeline, ours_of_lifeline = os.pipe()
+        descriptors = [theirs.fileno(), self._memory.descriptor, lifeline]
+        # -P: the working directory is on the path only if it is on ours.
+        command = [sys.executable, "-P", "-m", "imle_solvers.worker", *map(str, descriptors)]
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
+                pass_fds=descriptors,
+                start_new_session=True,  # Ctrl-C is for the parent alone, from the first moment on
+            )
+        except BaseException:
+            ours.close()
+            os.close(ours_of_lifeline)
+            raise
+        finally:
+            theirs.close()
+            os.close(lifeline)
+        return _Worker(process, ours, ours_of_lifeline)
+
+    def close(self, kill: bool = False) -> None:
+        """Ends the workers and waits for them; may be called again. In a fork, only lets go of them."""
+        ours = self.pid == os.getpid()
+        for worker in self._workers:
+            if ours and kill:
+                worker.process.kill()
+            elif ours:
+                # In so many words: the connection may have copies in forks of this process, and so no end.
+                with contextlib.suppress(OSError):
+                    worker.connection.send_bytes(pickle.dumps(("stop",)))
+            worker.connection.close()
+        for worker in self._workers:
+            if ours:
+                try:
+                    worker.process.wait(_GRACE_SECONDS)
+                except subprocess.TimeoutExpired:  # still solving
+                    worker.process.kill()
+                    worker.process.wait()
+            worker.release()
+        self._workers = []
+        self._memory.close()
+
+
+def _how(code: int) -> str:
+    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+
+
+def _failure(problem: str, row: int | None, trace: str, cause: bytes | None) -> AdapterError:
+    failure = AdapterError(problem, row)
+    failure.add_note(f"Traceback in the worker:\n{trace}")
+    failure.__cause__ = pickle.loads(cause) if cause is not None else None
+    return failure

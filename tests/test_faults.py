@@ -1,0 +1,378 @@
+"""What worker processes survive: each fault is provoked."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from imle_solvers import (
+    AdapterError,
+    ProcessExecutor,
+    SerialExecutor,
+    SolveError,
+    SolverLayer,
+    Status,
+    WorkerDiedError,
+)
+from imle_solvers.executors.pool import RESTARTS
+from tests.solvers import FaultyAdapter, function_adapter, identity, slow
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
+SOUND, KILLS, KILLS_ONCE, HANGS, EXITS = range(5)
+
+
+def batch(*faults, rows=20):
+    """Rows that are told apart by their second entry, with these faults at these rows."""
+    thetas = np.zeros((rows, 2))
+    thetas[:, 1] = np.arange(rows)
+    for row, fault in faults:
+        thetas[row, 0] = fault
+    return thetas
+
+
+def check(solved, thetas, **failed):
+    """Every row is right, but those that failed as told."""
+    statuses = np.zeros(len(thetas), dtype=np.uint8)
+    for name, rows in failed.items():
+        statuses[rows] = Status[name]
+    np.testing.assert_array_equal(solved.statuses, statuses)
+    np.testing.assert_array_equal(solved.values, np.where(statuses[:, None] == 0, thetas * 2, 0))
+
+
+def kill(*process_ids):
+    for pid in process_ids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def pids(executor):
+    return [process.pid for process in executor._pool.processes]
+
+
+def gone(process_ids, seconds=5.0):
+    """Whether all these processes end within some seconds."""
+    deadline = time.monotonic() + seconds
+    while any(os.path.exists(f"/proc/{pid}") and not zombie(pid) for pid in process_ids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def zombie(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_is_killed_in_mid_batch_is_replaced_and_nothing_is_lost(tmp_path, workers):
+    thetas = batch((3, KILLS_ONCE), (4, KILLS_ONCE), (17, KILLS_ONCE))
+    with ProcessExecutor(workers) as executor:
+        solved = executor.solve(FaultyAdapter(tmp_path), thetas)
+        # Rows that share a chunk with a killer are solved again one by one, where the second killer in it has killed
+        # once already and, by its second death, is given up: it cannot be told from one that always kills.
+        assert solved.counters[RESTARTS] >= 2
+        lost = np.flatnonzero(solved.statuses)
+        assert set(lost) <= {3, 4}
+        check(solved, thetas, CRASHED=lost)
+        again = executor.solve(FaultyAdapter(tmp_path), thetas)
+        check(again, thetas)
+        assert RESTARTS not in again.counters
+
+
+@pytest.mark.parametrize("fault", [KILLS, EXITS])
+def test_an_instance_that_kills_twice_is_crashed_alone(tmp_path, fault):
+    thetas = batch((0, fault), (11, fault))
+    with ProcessExecutor(2) as executor:
+        for _ in range(2):
+            solved = executor.solve(FaultyAdapter(tmp_path), thetas)
+            check(solved, thetas, CRASHED=[0, 11])
+            assert solved.counters[RESTARTS] == 4
+
+
+def test_workers_that_are_all_killed_from_outside(tmp_path):
+    """As the out-of-memory killer does: between batches and in the middle of one."""
+    adapter, thetas = function_adapter(slow), np.full((12, 2), 0.1)
+    with ProcessExecutor(2) as executor:
+        executor.solve(adapter, thetas[:2])
+        for delay in (0.0, 0.25):
+            victims = pids(executor)
+            timer = threading.Timer(delay, kill, victims)
+            timer.start()
+            if delay == 0:
+                timer.join()
+            solved = executor.solve(adapter, thetas)
+            timer.join()
+            np.testing.assert_array_equal(solved.values, thetas)
+            np.testing.assert_array_equal(solved.statuses, 0)
+            assert solved.counters[RESTARTS] == 2
+            assert not set(victims) & set(pids(executor))
+
+
+def test_the_layer_counts_restarts_and_applies_its_policy(tmp_path):
+    theta = torch.from_numpy(batch((5, KILLS), rows=8)).requires_grad_()
+    with ProcessExecutor(2) as executor:
+        layer = SolverLayer(FaultyAdapter(tmp_path), executor=executor, on_failure="zero_grad").eval()
+        z = layer(theta)
+        assert z[5].abs().sum() == 0
+        z.sum().backward()
+        assert theta.grad[5].abs().sum() == 0
+        stats = layer.stats()
+        assert stats.statuses[Status.CRASHED] == 1  # the target's theta is another, which kills nobody
+        assert stats.counters[RESTARTS] == 2
+        layer.on_failure = "raise"
+        with pytest.raises(SolveError, match="instance 5, sample 0 ended CRASHED"):
+            layer(theta)
+
+
+@pytest.mark.parametrize("timeout", [0.3, datetime.timedelta(seconds=0.3)])
+def test_an_instance_that_hangs_times_out_alone(tmp_path, timeout):
+    thetas = batch((2, HANGS), (9, HANGS))
+    with ProcessExecutor(2, timeout=timeout) as executor:
+        executor.solve(FaultyAdapter(tmp_path), thetas[:2])
+        begin = time.monotonic()
+        solved = executor.solve(FaultyAdapter(tmp_path), thetas)
+        assert time.monotonic() - begin < 2 + 2 * 0.3
+        check(solved, thetas, TIMEOUT=[2, 9])
+        assert solved.counters[RESTARTS] == 2
+
+
+def test_the_timeout_is_for_each_instance_not_for_the_batch():
+    thetas = np.full((10, 2), 0.1)
+    with ProcessExecutor(1, timeout=0.5) as executor:
+        np.testing.assert_array_equal(executor.solve(function_adapter(slow), thetas).statuses, 0)
+
+
+def build_slowly():
+    time.sleep(0.6)
+
+
+class SlowToBuild(FaultyAdapter):
+    def build(self):
+        build_slowly()
+
+
+def test_building_the_state_does_not_count(tmp_path):
+    thetas = batch(rows=4)
+    with ProcessExecutor(1, timeout=0.3) as executor:
+        check(executor.solve(SlowToBuild(tmp_path), thetas), thetas)
+
+
+class KillsWhenBuilt(FaultyAdapter):
+    def build(self):
+        if not self._first_time("built"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_state_that_kills_its_worker_is_an_error_not_a_long_wait(tmp_path):
+    thetas = batch(rows=40)
+    with ProcessExecutor(1) as executor:
+        check(executor.solve(KillsWhenBuilt(tmp_path), thetas), thetas)
+    begin = time.monotonic()
+    with (
+        ProcessExecutor(2) as executor,
+        pytest.raises(WorkerDiedError, match="3 worker processes in a row ended while loading .* SIGKILL"),
+    ):
+        executor.solve(KillsWhenBuilt(tmp_path), thetas)
+    assert time.monotonic() - begin < 15
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("inf"), datetime.timedelta(0)])
+def test_a_timeout_is_positive(timeout):
+    with pytest.raises(ValueError, match="timeout must be a positive number of seconds"):
+        ProcessExecutor(1, timeout=timeout)
+
+
+def test_a_worker_that_cannot_start(monkeypatch, tmp_path):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\nexit 7\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    with ProcessExecutor(2) as executor:
+        with pytest.raises(
+            WorkerDiedError, match="3 worker processes in a row ended while starting, the last with exit code 7"
+        ):
+            executor.solve(function_adapter(identity), np.ones((4, 2)))
+        monkeypatch.undo()
+        assert executor.solve(function_adapter(identity), np.ones((4, 2))).values.sum() == 8
+
+
+def test_errors_of_one_batch_leave_the_workers_for_the_next():
+    def fail(theta):
+        if theta[0] > 3:
+            raise ValueError("too large")
+        return theta
+
+    with ProcessExecutor(2) as executor:
+        thetas = np.arange(20.0).reshape(10, 2)
+        before = None
+        for _ in range(3):
+            with pytest.raises(AdapterError, match="row 2 of the batch"):
+                executor.solve(function_adapter(fail), thetas)
+            before = before or pids(executor)
+            assert pids(executor) == before
+            assert executor.solve(function_adapter(fail), thetas[:2]).values.sum() == 6
+
+
+def run(script, tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(script))
+    return subprocess.Popen([sys.executable, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+INTERRUPTED = """
+    import os, sys, time
+    import numpy as np
+    from imle_solvers import FunctionAdapter, ProcessExecutor
+
+    def slow(theta):
+        time.sleep(float(theta[0]))
+        return theta
+
+    executor = ProcessExecutor(2)
+    adapter = FunctionAdapter(slow, sense="max", instance_shape=(1,))
+    executor.solve(adapter, np.zeros((2, 1)))
+    print(*[process.pid for process in executor._pool.processes], flush=True)
+    try:
+        executor.solve(adapter, np.full((4, 1), 60.0))
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    print(executor.solve(adapter, np.full((4, 1), 0.01)).values.sum(), flush=True)
+"""
+
+
+def test_an_interrupt_gives_back_control_and_the_next_call_works(tmp_path):
+    script = run(INTERRUPTED, tmp_path)
+    workers = [int(pid) for pid in script.stdout.readline().split()]
+    time.sleep(0.3)
+    begin = time.monotonic()
+    script.send_signal(signal.SIGINT)
+    assert script.stdout.readline() == "interrupted\n"
+    assert time.monotonic() - begin < 2
+    assert gone(workers, 1)
+    out, err = script.communicate(timeout=30)
+    assert (script.returncode, out, err) == (0, "0.04\n", "")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
+def test_workers_end_when_their_parent_is_killed_in_mid_batch(tmp_path):
+    script = run(INTERRUPTED, tmp_path)
+    workers = [int(pid) for pid in script.stdout.readline().split()]
+    time.sleep(0.3)
+    assert not gone(workers, 0)
+    script.kill()
+    script.communicate()
+    assert gone(workers, 5)
+
+
+def test_large_batches_grow_the_shared_memory_and_results_do_not_change_later():
+    adapter = function_adapter(identity, n=1000)
+    with ProcessExecutor(2) as executor:
+        kept = []
+        for rows in (1, 10, 1000, 5, 3000):
+            thetas = np.random.default_rng(rows).normal(size=(rows, 1000))
+            kept.append((executor.solve(adapter, thetas).values, thetas))
+        for values, thetas in kept:
+            np.testing.assert_array_equal(values, thetas)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_context_and_dtypes_pass_through_shared_memory(dtype):
+    def combine(theta, mask, count, wide):
+        assert mask.dtype == bool
+        assert count.dtype == np.int64
+        return theta * mask + count + wide.sum()
+
+    adapter = function_adapter(combine, n=3, context=["mask", "count", "wide"])
+    rng = np.random.default_rng(0)
+    thetas = rng.normal(size=(9, 3)).astype(dtype)
+    context = {
+        "mask": rng.random((9, 3)) < 0.5,
+        "count": np.arange(9),
+        "wide": rng.normal(size=(9, 2, 0)),
+    }
+    with ProcessExecutor(2) as executor:
+        solved = executor.solve(adapter, thetas, context)
+    expected = SerialExecutor().solve(adapter, thetas, context)
+    assert solved.values.dtype == expected.values.dtype == dtype
+    np.testing.assert_array_equal(solved.values, expected.values)
+    with ProcessExecutor(1) as executor, pytest.raises(TypeError, match="expected numbers, got an array of object"):
+        executor.solve(adapter, thetas, {**context, "wide": np.array([None] * 9)})
+
+
+def test_no_memory_for_a_batch_is_an_error_before_work_starts(monkeypatch):
+    def full(descriptor, offset, size):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with (
+        ProcessExecutor(1) as executor,
+        pytest.raises(OSError, match=r"no room for a batch of 0\.0 MB.*No space left on device.*num_workers=0"),
+    ):
+        executor.solve(function_adapter(identity), np.ones((4, 2)))
+
+
+def memory(pid):
+    """Private memory of a process in kB."""
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="reads memory in /proc")
+def test_ten_thousand_batches_leak_nothing():
+    adapter, thetas = function_adapter(identity, n=50), np.ones((8, 50))
+    with ProcessExecutor(2) as executor:
+        for _ in range(2000):
+            executor.solve(adapter, thetas)
+        gc.collect()
+        processes = [os.getpid(), *pids(executor)]
+        before, files = [memory(pid) for pid in processes], len(os.listdir("/proc/self/fd"))
+        for _ in range(10_000):
+            executor.solve(adapter, thetas)
+        gc.collect()
+        after = [memory(pid) for pid in processes]
+        assert processes == [os.getpid(), *pids(executor)]
+        assert len(os.listdir("/proc/self/fd")) == files
+    for one, other in zip(before, after, strict=True):
+        assert other < 1.01 * one
+
+
+@pytest.mark.slow
+def test_random_faults_against_the_result_in_process(tmp_path):
+    """Rounds of batches in which workers die, hang and are killed from outside; sound rows are always right."""
+    rng = np.random.default_rng(0)
+    with ProcessExecutor(2, timeout=0.2) as executor:
+        for round_ in range(25):
+            rows = int(rng.integers(1, 40))
+            faults = [(int(row), int(rng.choice([KILLS, HANGS, EXITS]))) for row in rng.integers(0, rows, rows // 12)]
+            thetas = batch(*faults, rows=rows)
+            timer = None
+            if round_ % 4 == 3:
+                victims = pids(executor)
+                timer = threading.Timer(0.01, kill, [victims[0]])
+                timer.start()
+            solved = executor.solve(FaultyAdapter(tmp_path), thetas)
+            if timer:
+                timer.join()
+            sound = thetas[:, 0] == SOUND
+            np.testing.assert_array_equal(solved.values[sound], thetas[sound] * 2)
+            np.testing.assert_array_equal(solved.statuses[sound], 0)
+            hung = thetas[:, 0] == HANGS
+            assert np.isin(solved.statuses[hung], [Status.TIMEOUT, Status.CRASHED]).all()
+            assert (solved.statuses[~sound & ~hung] == Status.CRASHED).all()
