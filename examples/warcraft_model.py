@@ -97,12 +97,13 @@ def make_estimator(method: str, *, beta: float, temperature: float) -> Estimator
     if method == "ste":
         return StraightThrough(noise, noise_temperature=temperature)
     if method.startswith("aimle"):
-        # Some hundred steps are too few for the published eta of 1e-4. Paths that differ at all differ in two tiles.
+        # Some hundred steps are too few to find beta from 0 with the published eta of 1e-4.
         return AIMLE(
             noise,
             symmetric=method == "aimle-central",
-            target_norm=2.0,
-            step=2e-3,
+            initial_beta=0.5,
+            step=1e-3,
+            target_norm=6.0,
             input_noise_temperature=temperature,
             target_noise_temperature=temperature,
         )

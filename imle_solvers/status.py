@@ -40,8 +40,7 @@ _HELP = {
         'instances with on_failure="zero_grad"'
     ),
     Status.CRASHED: (
-        "the solver failed on this instance without a result, or killed its worker twice; solve it alone to see why, "
-        "or skip "
-        'such instances with on_failure="zero_grad"'
+        "the solver failed on this instance without a result, or killed its worker twice; solve it alone to see "
+        'why, or skip such instances with on_failure="zero_grad"'
     ),
 }

@@ -95,11 +95,22 @@ def test_an_empty_batch_starts_no_work(executor):
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 100])
-@pytest.mark.parametrize("workers", [1, 2, 64])
-def test_chunks_cover_the_batch_once(rows, workers):
-    bounds = chunk_bounds(rows, workers)
+@pytest.mark.parametrize("chunks", [1, 2, 64])
+def test_chunks_cover_the_batch_once(rows, chunks):
+    bounds = chunk_bounds(rows, chunks)
     assert [row for start, stop in bounds for row in range(start, stop)] == list(range(rows))
     assert all(start < stop for start, stop in bounds)
+
+
+def test_threads_leave_small_batches_to_the_caller_once_they_know_better():
+    def where(theta):
+        return np.full(2, float(threading.current_thread() is threading.main_thread()))
+
+    quick, slow = function_adapter(where), function_adapter(lambda theta: (time.sleep(0.01), where(theta))[1])
+    with ThreadExecutor(2) as executor:
+        for adapter, expected in ((quick, 1.0), (slow, 0.0)):
+            assert executor.solve(adapter, np.zeros((4, 2))).values.sum() == 0
+            assert (executor.solve(adapter, np.zeros((4, 2))).values == expected).all()
 
 
 def test_state_is_built_once_in_each_worker(processes):

@@ -78,9 +78,9 @@ class Executor(ABC):
         return f"{type(self).__name__}(num_workers={self.num_workers})"
 
 
-def chunk_bounds(rows: int, num_workers: int) -> list[tuple[int, int]]:
-    """Cuts `rows` into consecutive ranges of nearly the same length, a few for each worker."""
-    edges = np.linspace(0, rows, min(rows, num_workers * CHUNKS_PER_WORKER) + 1).astype(int).tolist()
+def chunk_bounds(rows: int, chunks: int) -> list[tuple[int, int]]:
+    """Cuts `rows` into so many consecutive ranges of nearly the same length, none of them empty."""
+    edges = np.linspace(0, rows, min(rows, chunks) + 1).astype(int).tolist()
     return list(itertools.pairwise(edges))
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.chunk import States, solve_chunk
-from imle_solvers.executors.base import Executor, chunk_bounds, join, slice_context
+from imle_solvers.executors.base import CHUNKS_PER_WORKER, Executor, chunk_bounds, join, slice_context
 from imle_solvers.executors.cpus import check_num_workers
+
+_CHUNK_SECONDS = 0.0005
+"""How long a chunk should take to solve at least: handing it to a thread takes about a tenth of that."""
 
 
 class ThreadExecutor(Executor):
     """Solves in a pool of threads. Each thread builds a state of its own for every adapter.
+
+    A batch that is too small to share, by the time that the adapter took so far, is solved in the caller's thread.
 
     Args:
         num_workers: how many threads; None: the CPUs that this process may use.
@@ -30,21 +36,39 @@ class ThreadExecutor(Executor):
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._pid = os.getpid()
+        self._row_seconds: dict[int, float] = {}
 
     def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context) -> Solutions:
         def solve(start: int, stop: int) -> Solutions:
             state = self._states.of(adapter)
-            return solve_chunk(adapter, state, thetas[start:stop], slice_context(context, start, stop), start)
+            begin = time.perf_counter()
+            part = solve_chunk(adapter, state, thetas[start:stop], slice_context(context, start, stop), start)
+            self._measure(adapter, (time.perf_counter() - begin) / (stop - start))
+            return part
 
-        bounds = chunk_bounds(len(thetas), self.num_workers)
+        chunks = self._num_chunks(adapter, len(thetas))
+        if chunks == 1:
+            return solve(0, len(thetas))
         pool = self._start()
-        futures = [pool.submit(solve, start, stop) for start, stop in bounds]
+        futures = [pool.submit(solve, start, stop) for start, stop in chunk_bounds(len(thetas), chunks)]
         try:
             return join(future.result() for future in futures)
         except BaseException:
             for future in futures:
                 future.cancel()
             raise
+
+    def _num_chunks(self, adapter: SolverAdapter, rows: int) -> int:
+        most = min(rows, self.num_workers * CHUNKS_PER_WORKER)
+        seconds = self._row_seconds.get(id(adapter))
+        return most if seconds is None else max(1, min(most, int(rows * seconds / _CHUNK_SECONDS)))
+
+    def _measure(self, adapter: SolverAdapter, seconds: float) -> None:
+        known = self._row_seconds.get(id(adapter))
+        if known is None:
+            weakref.finalize(adapter, self._row_seconds.pop, id(adapter), None).atexit = False
+        # The least, not the mean: compiling a kernel, or waiting for a core, says nothing of the next batch.
+        self._row_seconds[id(adapter)] = seconds if known is None else min(1.1 * known, seconds)
 
     def _start(self) -> ThreadPoolExecutor:
         if self._pid != os.getpid():  # a fork has the pool's object, but none of its threads
