@@ -15,7 +15,7 @@ help:
 	@echo "make quick      the tests that take no more than a few seconds each"
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make wheel      build wheel and sdist, and try the wheel in an empty environment"
-	@echo "make bench      measure the compiled kernels against SciPy and NetworkX"
+	@echo "make bench      measure the compiled kernels and the worker processes against others"
 	@echo "make clean      remove the environment and everything that was built"
 
 warcraft: $(VENV)/.examples
@@ -39,8 +39,9 @@ check: $(VENV)/.dev
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.bench
 	$(RUN) benchmarks/bench_kernels.py
+	$(RUN) benchmarks/bench_dispatch.py
 
 # The wheel must work where nothing but its own dependencies is installed.
 wheel: $(VENV)/.dev
@@ -62,6 +63,10 @@ $(VENV)/.examples: $(VENV)/.made pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	$(RUN) -m pip install --quiet -c constraints.txt -e ".[examples,dev]"
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.made pyproject.toml constraints.txt
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[examples,dev,bench]"
 	touch $@
 
 clean:

@@ -29,8 +29,8 @@ RESTARTS = "worker restarts"
 _GRACE_SECONDS = 2.0
 """How long a worker may take to end by itself when it is told to."""
 
-_CHUNK_SECONDS = 0.005
-"""How long a chunk should take to solve: long beside a message (0.1 ms), short beside a batch."""
+_CHUNK_SECONDS = 0.02
+"""How long a chunk should take to solve: long beside the 0.3 ms until the next one is there, short beside a batch."""
 
 _FALSE_STARTS = 3
 """How often in a row workers may die before they solve anything, until it counts as their fault and not bad luck."""
