@@ -1,6 +1,6 @@
 """What it costs to send a batch to worker processes, and how evenly they share it.
 
-The first table solves nothing: 512 instances of 900 float32 go to two workers and come back, by this package's executor,
+The first table solves nothing: 512 instances of 900 float32 go to two workers and back, by this package's executor,
 by `multiprocessing.Pool` in two chunks, and by the pathos pool, instance by instance, that PyEPO uses. In every round
 each contender has a turn, so that a busy machine slows all of them. The second table has solves that sleep, so that
 the ideal is known: their sum over the number of workers.
