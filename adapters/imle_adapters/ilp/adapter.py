@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from imle_adapters.ilp import cp_sat
-from imle_adapters.ilp.backends import ENGINES, Claim, Engine, Outcome, available_backends
+from imle_adapters.ilp.backends import ENGINES, available_backends
+from imle_adapters.ilp.engine import Claim, Engine, Outcome
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, FloatArray, Parallelism, SolverAdapter

@@ -1,4 +1,4 @@
-"""The solvers of OR-Tools behind one method: minimise costs over the rows of a program within bounds.
+"""The solvers of OR-Tools by name.
 
 Every solve starts from the model alone. None of the solvers is given a basis, a solution or a statistic of an
 earlier solve, since these would decide between tied optima: the same instance could give another solution after
@@ -10,17 +10,17 @@ All solvers run on one thread with a fixed seed and release the GIL.
 from __future__ import annotations
 
 import datetime
-import enum
 import functools
 from collections.abc import Callable
-from typing import Any, Protocol
 
 import numpy as np
 from ortools.linear_solver import pywraplp
 from ortools.math_opt.python import mathopt
 
+from imle_adapters.ilp.cp_sat import CpSatEngine
+from imle_adapters.ilp.engine import Claim, Engine, Outcome
 from imle_adapters.ilp.program import Bounds, Program
-from imle_adapters.ilp.spec import Floats
+from imle_adapters.ilp.spec import Floats, ILPSpec
 
 COST_EXPONENT = 16
 """Costs are scaled by a power of two, so exactly, until the largest is below 2**COST_EXPONENT.
@@ -30,27 +30,6 @@ scale these are at most 3e-10 of the largest cost, whatever the magnitude of the
 """
 
 _TIGHT = 1e-9
-
-
-class Claim(enum.Enum):
-    """What a solver says about a solve."""
-
-    OPTIMAL = enum.auto()
-    FEASIBLE = enum.auto()
-    LIMIT = enum.auto()
-    NO_OPTIMUM = enum.auto()
-    """Infeasible or unbounded; solvers do not always know which, and some say one for the other."""
-    FAILED = enum.auto()
-
-
-Outcome = tuple[Claim, Floats | None]
-
-
-class Engine(Protocol):
-    """A solver with a program loaded."""
-
-    def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
-        """Minimises costs @ x, (n,), within bounds; None for no time limit."""
 
 
 def scaled(costs: Floats) -> Floats:
@@ -194,32 +173,20 @@ class CbcEngine:
         self._bounds = bounds
 
 
-def _cp_sat(program: Program) -> Engine:
-    from imle_adapters.ilp.cp_sat import CpSatEngine
-
-    return CpSatEngine(program)
-
-
 ENGINES: dict[str, Callable[[Program], Engine]] = {
     "scip": functools.partial(MathOptEngine, mathopt.SolverType.GSCIP),
     "highs": functools.partial(MathOptEngine, mathopt.SolverType.HIGHS),
     "glop": functools.partial(MathOptEngine, mathopt.SolverType.GLOP),
     "cbc": CbcEngine,
-    "cp_sat": _cp_sat,
+    "cp_sat": CpSatEngine,
 }
 
 
 @functools.cache
 def available_backends() -> tuple[str, ...]:
     """The names of the solvers that this build of OR-Tools has, for `ILPAdapter(backend=...)`."""
-    program = Program.of(_one_variable())
+    program = Program.of(ILPSpec(sense="min", shape=1, ub=1, integrality=True))
     return tuple(name for name, engine in ENGINES.items() if _works(engine, program))
-
-
-def _one_variable() -> Any:
-    from imle_adapters.ilp.spec import ILPSpec
-
-    return ILPSpec(sense="min", shape=1, ub=1, integrality=True)
 
 
 def _works(engine: Callable[[Program], Engine], program: Program) -> bool:

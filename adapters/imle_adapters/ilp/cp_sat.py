@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ortools.sat.python import cp_model
 
-from imle_adapters.ilp.backends import Claim, Outcome
+from imle_adapters.ilp.engine import Claim, Outcome
 from imle_adapters.ilp.program import FEASIBILITY, Bounds, Program
 from imle_adapters.ilp.spec import Floats
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse
 
-from imle_adapters.ilp.reading import LinearModel
+from imle_adapters.ilp.linear_model import LinearModel
 
 _UNSUPPORTED = {
     "SOS": "special ordered sets",

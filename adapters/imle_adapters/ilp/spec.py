@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
+from imle_adapters.ilp.reading import read_file, read_mathopt
 from imle_solvers.adapter import Sense
 
 Floats = NDArray[np.float64]
@@ -160,9 +161,7 @@ class ILPSpec:
             ValueError: the file is not in the format, or uses a feature that an `ILPSpec` cannot hold
                 (quadratic terms, semi-continuous variables, special ordered sets); it names the line.
         """
-        from imle_adapters.ilp.reading import read_file
-
-        return read_file(path).spec(theta_index, shape, sense)
+        return cls(**read_file(path).spec_arguments(theta_index, shape, sense))
 
     @classmethod
     def from_mathopt(cls, model: Any, variables: Any) -> ILPSpec:
@@ -177,10 +176,8 @@ class ILPSpec:
             ValueError: the model has parts that an `ILPSpec` cannot hold (quadratic terms, cones, special
                 ordered sets, indicators), or a variable comes twice or from another model.
         """
-        from imle_adapters.ilp.reading import read_mathopt
-
         linear, index = read_mathopt(model, variables)
-        return linear.spec(index, index.shape, None)
+        return cls(**linear.spec_arguments(index, index.shape, None))
 
     @property
     def num_variables(self) -> int:
