@@ -209,7 +209,9 @@ def compare(options: argparse.Namespace, maps: dict[str, Maps]) -> None:
     print(text)
     print(f"table: {write_table(text, options.out)}")
     counts = f"{len(maps['train'])} maps of {options.size}x{options.size}, {options.epochs} epochs"
-    save_picture(chart(results, f"{counts}, {options.seeds} seed{"s" if options.seeds > 1 else ""}"), options.out, "compare")
+    save_picture(
+        chart(results, f"{counts}, {options.seeds} seed{'s' if options.seeds > 1 else ''}"), options.out, "compare"
+    )
 
 
 def report(name: str, training: Training, test: Maps, when: str) -> None:

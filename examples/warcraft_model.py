@@ -74,10 +74,21 @@ def hamming(predicted: Tensor, paths: Tensor) -> Tensor:
     return (predicted * (1 - paths) + (1 - predicted) * paths).sum((1, 2)).mean()
 
 
+def squared(predicted: Tensor, paths: Tensor) -> Tensor:
+    """The same number as `hamming` for masks of 0 and 1, but with a gradient that is zero where the mask is right."""
+    return (predicted - paths).square().sum((1, 2)).mean()
+
+
 METHODS = ("imle", "aimle", "aimle-central", "blackbox", "identity", "ste", "perturbed", "fenchel-young")
-"""Ways to differentiate the layer; they share the network, the maps, the noise and the Hamming loss.
+"""Ways to differentiate the layer; they share the network, the maps, the noise and the number of wrong tiles as loss.
 
 All but "fenchel-young", whose loss compares costs with paths.
+"""
+
+SQUARED = ("aimle-central", "identity", "ste", "perturbed")
+"""Methods that never come to rest with a gradient that is not zero where the path is right.
+
+They hand it on as it is, or step along it both ways. The others step away from it, and find the same path again.
 """
 
 
@@ -164,7 +175,8 @@ class SolverModel(nn.Module):
             loss: Tensor = FenchelYoungLoss(self.layer, self.samples)(self.costs(images), paths)
             return loss
         # The mean of samples hands the gradient to each of them unscaled, so that lambda means the same for any number.
-        return hamming(self.layer.marginals(self.costs(images), self.samples), paths)
+        distance = squared if self.method in SQUARED else hamming
+        return distance(self.layer.marginals(self.costs(images), self.samples), paths)
 
 
 class PlainModel(nn.Module):
