@@ -140,26 +140,26 @@ def test_the_layer_counts_restarts_and_applies_its_policy(tmp_path):
             layer(theta)
 
 
-@pytest.mark.parametrize("timeout", [0.3, datetime.timedelta(seconds=0.3)])
+@pytest.mark.parametrize("timeout", [1, datetime.timedelta(seconds=1)])
 def test_an_instance_that_hangs_times_out_alone(tmp_path, timeout):
     thetas = batch((2, HANGS), (9, HANGS))
     with ProcessExecutor(2, timeout=timeout) as executor:
         executor.solve(FaultyAdapter(tmp_path), thetas[:2])
         begin = time.monotonic()
         solved = executor.solve(FaultyAdapter(tmp_path), thetas)
-        assert time.monotonic() - begin < 2 + 2 * 0.3
+        assert time.monotonic() - begin < 2 + 2 * 1
         check(solved, thetas, TIMEOUT=[2, 9])
         assert solved.counters[RESTARTS] == 2
 
 
 def test_the_timeout_is_for_each_instance_not_for_the_batch():
-    thetas = np.full((10, 2), 0.1)
-    with ProcessExecutor(1, timeout=0.5) as executor:
+    thetas = np.full((10, 2), 0.25)
+    with ProcessExecutor(1, timeout=2) as executor:
         np.testing.assert_array_equal(executor.solve(function_adapter(slow), thetas).statuses, 0)
 
 
 def build_slowly():
-    time.sleep(0.6)
+    time.sleep(1.5)
 
 
 class SlowToBuild(FaultyAdapter):
@@ -169,7 +169,7 @@ class SlowToBuild(FaultyAdapter):
 
 def test_building_the_state_does_not_count(tmp_path):
     thetas = batch(rows=4)
-    with ProcessExecutor(1, timeout=0.3) as executor:
+    with ProcessExecutor(1, timeout=1) as executor:
         check(executor.solve(SlowToBuild(tmp_path), thetas), thetas)
 
 
@@ -264,7 +264,7 @@ def test_an_interrupt_gives_back_control_and_the_next_call_works(tmp_path):
     script.send_signal(signal.SIGINT)
     assert script.stdout.readline() == "interrupted\n"
     assert time.monotonic() - begin < 2
-    assert gone(workers, 1)
+    assert gone(workers)
     out, err = script.communicate(timeout=30)
     assert (script.returncode, out, err) == (0, "0.04\n", "")
 
@@ -357,7 +357,7 @@ def test_ten_thousand_batches_leak_nothing():
 def test_random_faults_against_the_result_in_process(tmp_path):
     """Rounds of batches in which workers die, hang and are killed from outside; sound rows are always right."""
     rng = np.random.default_rng(0)
-    with ProcessExecutor(2, timeout=0.2) as executor:
+    with ProcessExecutor(2, timeout=1) as executor:
         for round_ in range(25):
             rows = int(rng.integers(1, 40))
             faults = [(int(row), int(rng.choice([KILLS, HANGS, EXITS]))) for row in rng.integers(0, rows, rows // 12)]
