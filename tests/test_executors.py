@@ -110,6 +110,8 @@ def test_threads_leave_small_batches_to_the_caller_once_they_know_better():
     with ThreadExecutor(2) as executor:
         for adapter, expected in ((quick, 1.0), (slow, 0.0)):
             assert executor.solve(adapter, np.zeros((4, 2))).values.sum() == 0
+            for _ in range(9):  # the shortest time counts, so that a busy machine does not mislead it
+                executor.solve(adapter, np.zeros((4, 2)))
             assert (executor.solve(adapter, np.zeros((4, 2))).values == expected).all()
 
 
