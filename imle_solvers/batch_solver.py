@@ -93,8 +93,12 @@ class BatchSolver:
         if not isinstance(values, Tensor) or values.shape != expected:
             got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise AdapterError(f"{self._adapter!r}: expected a tensor of solutions of shape {expected}, got {got}")
-        codes = np.zeros(len(thetas), np.uint8) if statuses is None else torch.as_tensor(statuses).cpu().numpy()
-        return values.to(thetas), codes
+        if statuses is None:
+            return values.to(thetas), np.zeros(len(thetas), np.uint8)
+        codes = torch.as_tensor(statuses).cpu().numpy()
+        if codes.shape != (len(thetas),) or not np.isin(codes, list(Status)).all():
+            raise AdapterError(f"{self._adapter!r}: expected {len(thetas)} codes of Status, got {codes.tolist()}")
+        return values.to(thetas), codes.astype(np.uint8)
 
     def _judge(self, statuses: np.ndarray[Any, Any], samples: int) -> np.ndarray[Any, Any] | None:
         """Which rows are to be used, None for all; raises where the policy says so."""

@@ -131,7 +131,7 @@ def test_gap1(problem: int, optimum: int) -> None:
     assert (z.sum(axis=0) == 1).all()
 
 
-@pytest.mark.parametrize("name", ["burma14", "gr17", "ulysses16"])
+@pytest.mark.parametrize("name", ["burma14", "gr17", "ulysses16", "fri26", "att48", "berlin52"])
 def test_tsplib_by_a_cut_loop(name: str) -> None:
     """The 2-matching relaxation, with a row for each subtour found, until there is none."""
     costs = distances(data(f"tsplib/{name}.tsp"))
@@ -167,7 +167,7 @@ def test_tsplib_by_a_cut_loop(name: str) -> None:
 
 
 def distances(path: Path) -> np.ndarray:
-    """Distances of a TSPLIB file of type GEO or EXPLICIT with LOWER_DIAG_ROW (TSPLIB95, section 2)."""
+    """Distances of a TSPLIB file of type EUC_2D, ATT, GEO, or EXPLICIT with LOWER_DIAG_ROW (TSPLIB95, section 2)."""
     head, _, body = path.read_text().partition("SECTION")
     numbers = body.split("EOF")[0].split()
     n = int(head.split("DIMENSION")[1].lstrip(" :").split()[0])
@@ -176,6 +176,11 @@ def distances(path: Path) -> np.ndarray:
         matrix[np.tril_indices(n)] = [float(number) for number in numbers[: n * (n + 1) // 2]]
         return matrix + matrix.T
     points = np.array(numbers, dtype=float).reshape(n, 3)[:, 1:]
+    squares = ((points[:, None] - points) ** 2).sum(-1)
+    if "EUC_2D" in head:
+        return np.floor(np.sqrt(squares) + 0.5)
+    if "ATT" in head.split("EDGE_WEIGHT_TYPE")[1]:
+        return np.ceil(np.sqrt(squares / 10))  # TSPLIB rounds to the nearest, and adds one where that was down
     degrees = np.trunc(points)
     latitude, longitude = (3.141592 * (degrees + 5.0 * (points - degrees) / 3.0) / 180.0).T
     q1 = np.cos(longitude[:, None] - longitude)

@@ -87,6 +87,23 @@ def test_a_status_that_is_none():
         SolverLayer(function_adapter(lambda theta: (theta, 9)), num_workers=0)(torch.ones(1, 2))
 
 
+@pytest.mark.parametrize("kind", [list, torch.tensor])
+def test_a_solver_on_tensors_may_return_statuses(kind):
+    adapter = function_adapter(lambda thetas: (thetas, kind([0, 2, 0])), batched=True)
+    layer = SolverLayer(adapter, on_failure="zero_grad").eval()
+    assert torch.equal(layer(torch.ones(3, 2)), torch.tensor([[1.0, 1], [0, 0], [1, 1]]))
+    layer.on_failure = "raise"
+    with pytest.raises(SolveError, match="instance 1, sample 0 ended INFEASIBLE"):
+        layer(torch.ones(3, 2))
+
+
+@pytest.mark.parametrize("wrong", [[0], [0, 9, 0], [0, -1, 0]])
+def test_statuses_of_a_solver_on_tensors_are_checked(wrong):
+    adapter = function_adapter(lambda thetas: (thetas, wrong), batched=True)
+    with pytest.raises(AdapterError, match="expected 3 codes of Status"):
+        SolverLayer(adapter)(torch.ones(3, 2))
+
+
 def test_stats_count_and_reset():
     layer = make("zero_grad")
     theta = torch.ones(2, 3, requires_grad=True)
