@@ -73,7 +73,7 @@ class BatchSolver:
 
     def _solve_on_workers(self, thetas: Tensor, samples: int) -> tuple[Tensor, np.ndarray[Any, Any]]:
         array = thetas.cpu().contiguous().numpy()
-        _check_finite(array)
+        _check_perturbed(array)
         context = {name: np.repeat(values, samples, axis=0) for name, values in self._context.items()}
         self._adapter.check(array, context)
         solved = self._executor.solve(self._adapter, array, context)
@@ -150,7 +150,39 @@ def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: i
     return prepared
 
 
-def _check_finite(thetas: np.ndarray[Any, Any]) -> None:
+def check_tensor(theta: Any) -> None:
+    """Raises unless theta is a tensor of a floating dtype.
+
+    Raises:
+        TypeError: it is not.
+        RuntimeError: under `torch.func.vmap`.
+    """
+    if not isinstance(theta, Tensor):
+        raise TypeError(f"theta: expected a torch.Tensor, got {type(theta).__name__}")
+    if torch._C._functorch.is_batchedtensor(theta):
+        raise RuntimeError("SolverLayer does not work under torch.func.vmap; it takes a batch of theta by itself")
+    if not theta.is_floating_point():
+        raise TypeError(f"theta: expected a floating dtype, got {theta.dtype}; convert it with theta.float()")
+
+
+def check_finite(theta: Tensor, single: bool = False) -> None:
+    """Raises `ValueError` for NaN or infinity, naming the instance.
+
+    Args:
+        theta: (B, *instance_shape), or (*instance_shape) if `single`.
+        single: whether it is one instance without a batch axis.
+    """
+    finite = theta.isfinite()
+    if not bool(finite.all()):
+        bad = (~finite).nonzero()[0].tolist()
+        instance, entry = (0, bad) if single else (bad[0], bad[1:])
+        raise ValueError(
+            f"theta: expected finite values, got {theta[tuple(bad)].item()} in instance {instance} at {tuple(entry)}; "
+            "check the network that predicts theta"
+        )
+
+
+def _check_perturbed(thetas: np.ndarray[Any, Any]) -> None:
     finite = np.isfinite(thetas)
     if not finite.all():
         row = int(np.flatnonzero(~finite.reshape(len(thetas), -1).all(1))[0])

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Size, Tensor, nn
 
-from imle_solvers.batch_solver import BatchSolver, prepare_context
+from imle_solvers.batch_solver import BatchSolver, check_finite, check_tensor, prepare_context
 from imle_solvers.estimators.aimle import AIMLE
 from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
-from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, shift, solve_finite
+from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, check_temperature, difference, shift, solve_finite
 from imle_solvers.estimators.straight_through import StraightThrough
 from imle_solvers.executors import SerialExecutor
 from imle_solvers.function_adapter import FunctionAdapter
@@ -205,13 +205,15 @@ def imle(
         _is_minimization: whether theta are costs.
 
     Raises:
-        TypeError: a target without `params`, or noise without `sample`.
-        ValueError: both names of the temperature, or numbers out of range.
+        TypeError: a target without `params`, or noise without `sample`. When called: theta of no floating dtype.
+        ValueError: both names of the temperature, or numbers out of range. When called: NaN or infinity in theta.
     """
     if input_noise_temperature is not None and theta_noise_temperature is not None:
         raise ValueError("input_noise_temperature and theta_noise_temperature are two names for one; give one")
     given = input_noise_temperature if theta_noise_temperature is None else theta_noise_temperature
     temperatures = (1.0 if given is None else given, target_noise_temperature)
+    check_temperature("imle", "input_noise_temperature", temperatures[0])
+    check_temperature("imle", "target_noise_temperature", temperatures[1])
     target = TargetDistribution(alpha=1.0, beta=1.0) if target_distribution is None else target_distribution
     sense = "min" if _is_minimization else "max"
     estimator: Estimator
@@ -315,6 +317,8 @@ def _decorate(function: Solver | None, estimator: Estimator, sampling: Sampling,
 
     @functools.wraps(function)
     def differentiable(theta: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        check_tensor(theta)
+        check_finite(theta)
         tensors: dict[str, Tensor] = {}
 
         def separate(name: str, value: Any) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from imle_solvers.adapter import Parallelism, SolverAdapter, check_adapter_attributes
-from imle_solvers.batch_solver import BatchSolver, OnFailure, prepare_context
+from imle_solvers.batch_solver import BatchSolver, OnFailure, check_finite, check_tensor, prepare_context
 from imle_solvers.errors import ClosedError
 from imle_solvers.estimators import IMLE, Estimator
 from imle_solvers.estimators.base import Sampling
@@ -182,29 +182,14 @@ class SolverLayer(nn.Module):
 
     def _check_theta(self, theta: Tensor) -> bool:
         """Whether theta is a single instance; raises for what cannot be solved."""
+        check_tensor(theta)
         shape = self.adapter.instance_shape
-        if not isinstance(theta, Tensor):
-            raise TypeError(f"theta: expected a torch.Tensor, got {type(theta).__name__}")
-        if torch._C._functorch.is_batchedtensor(theta):
-            raise RuntimeError(
-                f"SolverLayer does not work under torch.func.vmap; it takes a batch, ('B', *{shape}), by itself"
-            )
-        if not theta.is_floating_point():
-            raise TypeError(f"theta: expected a floating dtype, got {theta.dtype}; convert it with theta.float()")
         single = theta.shape == shape
         if not single and (theta.ndim == 0 or theta.shape[1:] != shape):
             raise ValueError(
                 f"theta: expected shape {('B', *shape)} or {shape} for {self.adapter!r}, got {tuple(theta.shape)}"
             )
-        finite = theta.isfinite()
-        if not bool(finite.all()):
-            bad = (~finite).nonzero()[0].tolist()
-            instance, entry = (0, bad) if single else (bad[0], bad[1:])
-            value = theta[tuple(bad)].item()
-            raise ValueError(
-                f"theta: expected finite values, got {value} in instance {instance} at {tuple(entry)}; "
-                "check the network that predicts theta"
-            )
+        check_finite(theta, single)
         return single
 
     def get_extra_state(self) -> Tensor | None:

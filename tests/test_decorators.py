@@ -283,6 +283,21 @@ def test_bad_arguments(kwargs, error, message):
         imle(top(2), **kwargs)
 
 
+def test_an_adaptive_target_does_not_let_bad_temperatures_pass():
+    with pytest.raises(ValueError, match="target_noise_temperature must be finite and not negative, got -1"):
+        aimle(top(2), AdaptiveTargetDistribution(), target_noise_temperature=-1.0)
+
+
+@pytest.mark.parametrize("function", [imle(top(2)), ste(top(2))])
+def test_theta_that_cannot_be_solved_is_an_error_before_any_work(function):
+    theta = torch.zeros(3, 4)
+    theta[1, 2] = float("nan")
+    with pytest.raises(ValueError, match=r"got nan in instance 1 at \(2,\)"):
+        function(theta)
+    with pytest.raises(TypeError, match="floating dtype"):
+        function(torch.zeros(3, 4, dtype=torch.int64))
+
+
 def test_an_argument_without_a_row_for_each_instance():
     with pytest.raises(ValueError, match=r"'argument 1': expected shape \(3, \.\.\.\), got \(2,\)"):
         imle(lambda theta, a: theta)(torch.randn(3, 4), torch.zeros(2))

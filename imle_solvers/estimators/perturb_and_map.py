@@ -39,12 +39,8 @@ class PerturbAndMAP(Estimator):
         name = type(self).__name__
         if noise is not None and noise != "auto" and not callable(getattr(noise, "sample", None)):
             raise TypeError(f'{name}: expected noise with a sample method, "auto" or None, got {noise!r}')
-        for argument, value in (
-            ("input_noise_temperature", input_noise_temperature),
-            ("target_noise_temperature", target_noise_temperature),
-        ):
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name}: {argument} must be finite and not negative, got {value}")
+        check_temperature(name, "input_noise_temperature", input_noise_temperature)
+        check_temperature(name, "target_noise_temperature", target_noise_temperature)
         if num_marginal_samples < 1:
             raise ValueError(f"{name}: num_marginal_samples must be at least 1, got {num_marginal_samples}")
         self.num_marginal_samples = num_marginal_samples
@@ -87,6 +83,12 @@ class PerturbAndMAP(Estimator):
             f"noise={self.noise!r}, input_noise_temperature={self.input_noise_temperature}, "
             f"target_noise_temperature={self.target_noise_temperature}"
         )
+
+
+def check_temperature(owner: str, name: str, value: float) -> None:
+    """Raises `ValueError` unless a temperature is finite and not negative."""
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{owner}: {name} must be finite and not negative, got {value}")
 
 
 def shift(scores: Tensor, noise: Tensor | None, temperature: float) -> Tensor:
