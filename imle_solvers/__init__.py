@@ -7,6 +7,7 @@ package, must not pay for torch.
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from imle_solvers.estimators import Identity as Identity
     from imle_solvers.estimators import PerturbedOptimizer as PerturbedOptimizer
     from imle_solvers.estimators import StraightThrough as StraightThrough
+    from imle_solvers.executors import AutoExecutor as AutoExecutor
     from imle_solvers.executors import Executor as Executor
     from imle_solvers.executors import ProcessExecutor as ProcessExecutor
     from imle_solvers.executors import SerialExecutor as SerialExecutor
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
     from imle_solvers.status import Status as Status
     from imle_solvers.target import HammingTarget as HammingTarget
     from imle_solvers.target import Target as Target
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # quiet, until the application says otherwise
 
 _EXPORTS = {
     "adapter": ("Parallelism", "Solutions", "SolverAdapter"),
@@ -86,7 +90,7 @@ _EXPORTS = {
         "PerturbedOptimizer",
         "StraightThrough",
     ),
-    "executors": ("Executor", "ProcessExecutor", "SerialExecutor", "ThreadExecutor"),
+    "executors": ("AutoExecutor", "Executor", "ProcessExecutor", "SerialExecutor", "ThreadExecutor"),
     "function_adapter": ("FunctionAdapter",),
     "layer": ("SolverLayer",),
     "losses": ("FenchelYoungLoss", "SPOPlusLoss", "ScoreFunctionLoss"),

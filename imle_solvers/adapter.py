@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imle_solvers.errors import AdapterError
+from imle_solvers.report import Report
 from imle_solvers.status import Status
 
 Sense = Literal["min", "max"]
@@ -35,11 +36,13 @@ class Solutions:
         values: (N, *solution_shape); rows of failed instances are ignored.
         statuses: (N,) codes of `Status`.
         counters: what was worth counting ("clamped costs"), summed over batches in `layer.stats()`.
+        report: how it was solved; for executors to fill in.
     """
 
     values: NDArray[Any]
     statuses: NDArray[np.uint8]
     counters: dict[str, int] = field(default_factory=dict)
+    report: Report | None = None
 
 
 class SolverAdapter:

@@ -6,21 +6,26 @@ straight to the adapter), and deals with instances that failed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from imle_solvers.adapter import Context, Parallelism, SolverAdapter
-from imle_solvers.errors import AdapterError, InputError, SolveError
+from imle_solvers.adapter import Context, FloatArray, Parallelism, SolverAdapter
+from imle_solvers.errors import AdapterError, InputError, RowError, SolveError
 from imle_solvers.estimators.base import Solved
 from imle_solvers.executors import Executor
 from imle_solvers.stats import Stats
 from imle_solvers.status import Status
 
 OnFailure = Literal["raise", "zero_grad", "keep"]
+StatusArray = NDArray[np.uint8]
+
+_NOT_FINITE = "theta is not finite after noise; check the noise distribution and its temperature"
 
 
 class BatchSolver:
@@ -33,19 +38,27 @@ class BatchSolver:
             `prepare_context`.
         on_failure: see `SolverLayer`.
         stats: where to count.
+        on_progress: told of the parts of a batch, see `Executor.solve`.
     """
 
     def __init__(
-        self, adapter: SolverAdapter, executor: Executor, context: Context, on_failure: OnFailure, stats: Stats
+        self,
+        adapter: SolverAdapter,
+        executor: Executor,
+        context: Context,
+        on_failure: OnFailure,
+        stats: Stats,
+        on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._adapter = adapter
         self._executor = executor
         self._context = context
         self._on_failure = on_failure
         self._stats = stats
+        self._on_progress = on_progress
         self.num_ones = adapter.num_ones
 
-    def __call__(self, scores: Tensor) -> Solved:
+    def __call__(self, scores: Tensor, *, skip_nonfinite: bool = False) -> Solved:
         """Solves (B, M, *instance_shape) scores in max form. See `Solve`.
 
         Raises:
@@ -53,34 +66,64 @@ class BatchSolver:
             AdapterError, InputError: naming instance and sample.
         """
         batch, samples = scores.shape[:2]
+        shape = (batch, samples, *self._adapter.solution_shape)
+        if batch == 0:
+            return Solved(scores.new_zeros(shape), None)
         # Either way a copy: solvers may overwrite their input, which must not be the user's tensor.
         thetas = (-scores if self._adapter.sense == "min" else scores.clone()).flatten(0, 1)
-        if batch == 0:
-            return Solved(scores.new_zeros((0, samples, *self._adapter.solution_shape)), None)
+        on_device = self._adapter.parallelism is Parallelism.DEVICE
+        solve = self._solve_on_device if on_device else self._solve_on_workers
         try:
-            on_device = self._adapter.parallelism is Parallelism.DEVICE
-            solve = self._solve_on_device if on_device else self._solve_on_workers
-            values, statuses = solve(thetas, samples)
-        except (AdapterError, InputError) as error:
+            values, statuses = solve(thetas, samples, skip_nonfinite)
+        except RowError as error:
             error.locate(samples)
             raise
-        values = values.unflatten(0, (batch, samples))
+        values = values.reshape(shape)
         ok = self._judge(statuses, samples)
         if ok is None:
             return Solved(values, None)
-        mask = torch.from_numpy(ok).to(values.device).unflatten(0, (batch, samples))
+        mask = torch.from_numpy(ok).to(values.device).reshape(batch, samples)
         return Solved(torch.where(mask.reshape(batch, samples, *(1,) * (values.ndim - 2)), values, 0.0), mask)
 
-    def _solve_on_workers(self, thetas: Tensor, samples: int) -> tuple[Tensor, np.ndarray[Any, Any]]:
-        array = thetas.cpu().contiguous().numpy()
-        _check_perturbed(array)
+    def _solve_on_workers(self, thetas: Tensor, samples: int, skip_nonfinite: bool) -> tuple[Tensor, StatusArray]:
+        array = to_host(thetas)
         context = {name: np.repeat(values, samples, axis=0) for name, values in self._context.items()}
-        self._adapter.check(array, context)
-        solved = self._executor.solve(self._adapter, array, context)
-        self._stats.counters.update(solved.counters)
-        return torch.from_numpy(np.ascontiguousarray(solved.values)).to(thetas), solved.statuses
+        finite = np.isfinite(array)
+        if finite.all():
+            values, statuses = self._solve_rows(array, context)
+            return to_device(values, thetas), statuses
+        rows = finite.reshape(len(array), -1).all(1)
+        if not skip_nonfinite:
+            raise InputError(_NOT_FINITE, int(rows.argmin()))
+        values = np.full((len(array), *self._adapter.solution_shape), np.nan, dtype=array.dtype)
+        statuses = np.zeros(len(array), dtype=np.uint8)
+        if rows.any():
+            try:
+                chosen = {name: values[rows] for name, values in context.items()}
+                values[rows], statuses[rows] = self._solve_rows(array[rows], chosen)
+            except RowError as error:
+                error.row = None if error.row is None else int(np.flatnonzero(rows)[error.row])
+                raise
+        return to_device(values, thetas), statuses
 
-    def _solve_on_device(self, thetas: Tensor, samples: int) -> tuple[Tensor, np.ndarray[Any, Any]]:
+    def _solve_rows(self, array: FloatArray, context: Context) -> tuple[FloatArray, StatusArray]:
+        self._adapter.check(array, context)
+        solved = self._executor.solve(self._adapter, array, context, self._on_progress)
+        self._stats.counters.update(solved.counters)
+        if solved.report is not None:
+            self._stats.add(solved.report)
+        return solved.values, solved.statuses
+
+    def _solve_on_device(self, thetas: Tensor, samples: int, skip_nonfinite: bool) -> tuple[Tensor, StatusArray]:
+        finite = thetas.isfinite()
+        if not bool(finite.all()):
+            rows = finite.reshape(len(thetas), -1).all(1)
+            if not skip_nonfinite:
+                raise InputError(_NOT_FINITE, int(rows.int().argmin()))
+            entries = rows.reshape(-1, *(1 for _ in self._adapter.instance_shape))
+            values, statuses = self._solve_on_device(torch.where(entries, thetas, 0.0), samples, skip_nonfinite)
+            entries = rows.reshape(-1, *(1 for _ in self._adapter.solution_shape))
+            return torch.where(entries, values, math.nan), statuses
         context = {name: values.repeat_interleave(samples, dim=0) for name, values in self._context.items()}
         try:
             result = self._adapter.solve_tensors(thetas, context)
@@ -88,6 +131,7 @@ class BatchSolver:
             raise
         except Exception as error:
             raise AdapterError(f"{self._adapter!r} failed: {type(error).__name__}: {error}") from error
+        self._stats.executors["device"] += 1
         values, statuses = result if isinstance(result, tuple) else (result, None)
         expected = (len(thetas), *self._adapter.solution_shape)
         if not isinstance(values, Tensor) or values.shape != expected:
@@ -100,7 +144,7 @@ class BatchSolver:
             raise AdapterError(f"{self._adapter!r}: expected {len(thetas)} codes of Status, got {codes.tolist()}")
         return values.to(thetas), codes.astype(np.uint8)
 
-    def _judge(self, statuses: np.ndarray[Any, Any], samples: int) -> np.ndarray[Any, Any] | None:
+    def _judge(self, statuses: StatusArray, samples: int) -> NDArray[np.bool_] | None:
         """Which rows are to be used, None for all; raises where the policy says so."""
         self._stats.batches += 1
         self._stats.instances += len(statuses)
@@ -118,6 +162,36 @@ class BatchSolver:
             failures = [(int(row // samples), int(row % samples), Status(statuses[row])) for row in rows]
             raise SolveError(repr(self._adapter), failures)
         return ok
+
+
+def to_host(thetas: Tensor) -> FloatArray:
+    """The tensor as an array, C-contiguous; a copy where it is on another device, else the same memory.
+
+    From a GPU by way of pinned memory, on a stream of its own: it waits for what makes theta, and for nothing that is
+    queued on other streams, and the copy runs at the full speed of the bus.
+    """
+    if not thetas.is_cuda:
+        return thetas.detach().cpu().contiguous().numpy()
+    thetas = thetas.detach().contiguous()
+    host = torch.empty(thetas.shape, dtype=thetas.dtype, pin_memory=True)
+    side = torch.cuda.Stream(thetas.device)
+    side.wait_stream(torch.cuda.current_stream(thetas.device))
+    with torch.cuda.stream(side):
+        host.copy_(thetas, non_blocking=True)
+    thetas.record_stream(side)
+    side.synchronize()
+    return host.numpy()
+
+
+def to_device(values: NDArray[Any], like: Tensor) -> Tensor:
+    """The array as a tensor of the dtype and on the device of another; the same memory where it can be.
+
+    To a GPU by way of pinned memory, which PyTorch keeps until the copy is done, so that nobody waits for it.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(values))
+    if like.is_cuda:
+        tensor = tensor.pin_memory()
+    return tensor.to(like, non_blocking=like.is_cuda)
 
 
 def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: int, device: torch.device) -> Context:
@@ -180,10 +254,3 @@ def check_finite(theta: Tensor, single: bool = False) -> None:
             f"theta: expected finite values, got {theta[tuple(bad)].item()} in instance {instance} at {tuple(entry)}; "
             "check the network that predicts theta"
         )
-
-
-def _check_perturbed(thetas: np.ndarray[Any, Any]) -> None:
-    finite = np.isfinite(thetas)
-    if not finite.all():
-        row = int(np.flatnonzero(~finite.reshape(len(thetas), -1).all(1))[0])
-        raise InputError("theta is not finite after noise; check the noise distribution and its temperature", row)

@@ -19,7 +19,7 @@ from torch import Size, Tensor, nn
 from imle_solvers.batch_solver import BatchSolver, check_finite, check_tensor, prepare_context
 from imle_solvers.estimators.aimle import AIMLE
 from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
-from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, check_temperature, difference, shift, solve_finite
+from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, check_temperature, difference, shift
 from imle_solvers.estimators.straight_through import StraightThrough
 from imle_solvers.executors import SerialExecutor
 from imle_solvers.function_adapter import FunctionAdapter
@@ -279,9 +279,8 @@ class _PublishedTarget(PerturbAndMAP):
 
         def solve_target(step: Tensor) -> Solved:
             target = self.target.params(repeated, step.flatten(0, 1), _is_minimization=self.sign < 0)
-            return solve_finite(
-                solve, shift(self.sign * target.reshape(dz.shape), noise, self.target_noise_temperature)
-            )
+            target = shift(self.sign * target.reshape(dz.shape), noise, self.target_noise_temperature)
+            return solve(target, skip_nonfinite=True)
 
         behind = solve_target(dz)
         moved = difference(solve_target(-dz), behind) / 2 if self.symmetric else difference(Solved(values, ok), behind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, get_args
 
@@ -10,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 from imle_solvers.adapter import Parallelism, SolverAdapter, check_adapter_attributes
 from imle_solvers.batch_solver import BatchSolver, OnFailure, check_finite, check_tensor, prepare_context
-from imle_solvers.errors import ClosedError
+from imle_solvers.errors import ClosedError, InputError
 from imle_solvers.estimators import IMLE, Estimator
 from imle_solvers.estimators.base import Sampling
 from imle_solvers.executors import Executor, SerialExecutor, make_executor
@@ -33,12 +34,17 @@ class SolverLayer(nn.Module):
         num_samples: S, samples for each theta. None: one, and solutions are (B, *solution_shape). An int:
             (B, S, *solution_shape), also for 1.
         executor: where solves run: "serial", "threads", "processes", or an Executor, which other layers may share
-            and which this layer never closes. None: as the adapter says.
+            and which this layer never closes. None or "auto": in-process, in threads or in processes, whichever is
+            fastest for the adapter and the size of the batch, see `AutoExecutor`.
         num_workers: how many solves run side by side, 0 in-process; None: the CPUs that this process may use.
         on_failure: what happens to instances that do not end OPTIMAL. "raise": `SolveError`. "zero_grad": the
             solution is zero and gives zero gradient. "keep": FEASIBLE solutions are used as they are, the rest raise.
             `stats()` counts them in any case.
         generator: where noise is drawn from; its state is part of the layer's state_dict. None: torch's default.
+
+    Attributes:
+        on_progress: None, or a function that is called as `on_progress(solved, N)` each time that a part of a batch of
+            N solves is done, for progress bars over long ones.
 
     Raises:
         TypeError, ValueError: an argument that cannot work, saying what is expected.
@@ -73,6 +79,9 @@ class SolverLayer(nn.Module):
         self._owns_executor = not isinstance(executor, Executor)
         self._executor = _choose_executor(adapter, executor, num_workers)
         self._stats = Stats()
+        self.on_progress: Callable[[int, int], None] | None = None
+        if self._owns_executor and executor == "processes":
+            self._executor.prepare(adapter)
 
     def forward(self, theta: Tensor, **context: Any) -> Tensor:
         """Samples in training mode, MAP states in evaluation mode.
@@ -117,7 +126,7 @@ class SolverLayer(nn.Module):
         return self._draw(theta, context, None, group=num_samples)
 
     def stats(self) -> Stats:
-        """What the layer has done: counts of batches, instances, statuses, and of what the adapter counts."""
+        """What the layer has done: counts of batches, instances and statuses, where they were solved, and times."""
         return self._stats
 
     def close(self) -> None:
@@ -147,7 +156,13 @@ class SolverLayer(nn.Module):
     ) -> Tensor:
         scores, solve, single = self.prepare(theta, context)
         sampling = Sampling(num_samples or 1, group, perturb=perturb, generator=self.generator)
-        solutions: Tensor = self.estimator(scores, solve, sampling).to(theta.dtype)
+        try:
+            solutions: Tensor = self.estimator(scores, solve, sampling).to(theta.dtype)
+        except InputError:
+            # Looked at here and not before: where theta is sound, it is the solver's copy that is looked at, on the
+            # host, and the device need not wait.
+            check_finite(theta, single)
+            raise
         if num_samples is None:
             solutions = solutions.squeeze(1)
         return solutions.squeeze(0) if single else solutions
@@ -175,7 +190,7 @@ class SolverLayer(nn.Module):
         if torch.is_grad_enabled() and theta.requires_grad:
             self.estimator.check_shapes(self.adapter.instance_shape, self.adapter.solution_shape)
         prepared = prepare_context(self.adapter, context, len(theta), theta.device)
-        solve = BatchSolver(self.adapter, self._executor, prepared, self.on_failure, self._stats)
+        solve = BatchSolver(self.adapter, self._executor, prepared, self.on_failure, self._stats, self.on_progress)
         scores = theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta
         # The one place where the sense is turned: from here to the solver everything maximises.
         return -scores if self.adapter.sense == "min" else scores, solve, single
@@ -189,7 +204,6 @@ class SolverLayer(nn.Module):
             raise ValueError(
                 f"theta: expected shape {('B', *shape)} or {shape} for {self.adapter!r}, got {tuple(theta.shape)}"
             )
-        check_finite(theta, single)
         return single
 
     def get_extra_state(self) -> Tensor | None:
@@ -223,7 +237,7 @@ def _choose_executor(adapter: SolverAdapter, executor: str | Executor | None, nu
                 f"it has no use for executor={executor!r}, num_workers={num_workers!r}"
             )
         return SerialExecutor()
-    return make_executor(executor, num_workers, adapter.parallelism)
+    return make_executor(executor, num_workers)
 
 
 def _check_num_samples(num_samples: Any) -> None:

@@ -39,7 +39,7 @@ class Target:
             scores: (B, 1, *instance_shape), the natural parameters in max form.
             dz: (B, S, *instance_shape), the gradient of the loss in each sample.
         """
-        return self.alpha * scores - self.beta * dz
+        return torch.sub(scores if self.alpha == 1 else self.alpha * scores, dz, alpha=self.beta)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ tuples:
     -                                         ("ready",), once, at the start
     ("adapter", key, pickled adapter)         -
     ("forget", key)                           -
-    ("solve", key, layout, start, stop)       ("started",) when the state is there, then
+    ("build", key)                            -
+    ("solve", key, layout, start, stop,       ("started",) when the state is there, if it is to be announced, then
+        announce)
                                               ("solved", seconds, counters) or
                                               ("failed", problem, row, traceback, pickled cause)
     ("stop",)                                 -
@@ -47,6 +49,9 @@ def serve(connection: Connection[Any, Any], memory: SharedMemory) -> None:
                 adapters[rest[0]] = rest[1]
             elif kind == "forget":
                 adapters.pop(rest[0], None)
+            elif kind == "build":
+                with contextlib.suppress(AdapterError):  # it will come up again, when there is somebody to tell
+                    _state(adapters, states, *rest)
             elif kind == "solve":
                 _send(connection, *_solve(connection, memory, adapters, states, *rest))
             else:
@@ -62,13 +67,12 @@ def _solve(
     layout: Layout,
     start: int,
     stop: int,
+    announce: bool,
 ) -> tuple[Any, ...]:
     try:
-        adapter = adapters[key]
-        if isinstance(adapter, bytes):  # unpickled here and not on arrival, so that a failure has somebody to go to
-            adapter = adapters[key] = _load(adapter)
-        state = states.of(adapter)
-        _send(connection, "started")
+        adapter, state = _state(adapters, states, key)
+        if announce:
+            _send(connection, "started")
         begin = time.perf_counter()
         thetas = memory.array(layout, THETAS)[start:stop]
         context = {name: memory.context(layout, name)[start:stop] for name in layout.context_names()}
@@ -78,6 +82,13 @@ def _solve(
         return "solved", time.perf_counter() - begin, solved.counters
     except AdapterError as error:
         return "failed", error.problem, error.row, traceback.format_exc(), _pickled(error.__cause__)
+
+
+def _state(adapters: dict[int, bytes | SolverAdapter], states: States, key: int) -> tuple[SolverAdapter, Any]:
+    adapter = adapters[key]
+    if isinstance(adapter, bytes):  # unpickled here and not on arrival, so that a failure has somebody to go to
+        adapter = adapters[key] = _load(adapter)
+    return adapter, states.of(adapter)
 
 
 def _send(connection: Connection[Any, Any], *message: Any) -> None:
@@ -119,11 +130,19 @@ def _end_with(lifeline: int) -> None:
         sys.exit()
 
 
+def _yield_to_parent() -> None:
+    """Keeps this process, when it is woken, from pushing aside the parent, which may have other workers to wake."""
+    if hasattr(os, "SCHED_BATCH"):
+        with contextlib.suppress(OSError):  # not allowed in every sandbox
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def main() -> None:
     """Serves the connection and memory whose file descriptors are the arguments."""
     # Ctrl-C goes to the whole foreground group; what it means is for the parent to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection, memory, lifeline = map(int, sys.argv[1:4])
+    _yield_to_parent()
     _end_with(lifeline)
     serve(Connection(connection), SharedMemory(memory))
 

@@ -19,6 +19,7 @@ import torch
 from imle_adapters import AssignmentAdapter, ShortestPathAdapter
 from imle_solvers import (
     AdapterError,
+    AutoExecutor,
     ClosedError,
     ProcessExecutor,
     SerialExecutor,
@@ -44,6 +45,7 @@ KINDS = {
     "two threads": lambda: ThreadExecutor(2),
     "one process": lambda: ProcessExecutor(1),
     "two processes": lambda: ProcessExecutor(2),
+    "auto": lambda: AutoExecutor(2),
 }
 
 
@@ -100,19 +102,6 @@ def test_chunks_cover_the_batch_once(rows, chunks):
     bounds = chunk_bounds(rows, chunks)
     assert [row for start, stop in bounds for row in range(start, stop)] == list(range(rows))
     assert all(start < stop for start, stop in bounds)
-
-
-def test_threads_leave_small_batches_to_the_caller_once_they_know_better():
-    def where(theta):
-        return np.full(2, float(threading.current_thread() is threading.main_thread()))
-
-    quick, slow = function_adapter(where), function_adapter(lambda theta: (time.sleep(0.01), where(theta))[1])
-    with ThreadExecutor(2) as executor:
-        for adapter, expected in ((quick, 1.0), (slow, 0.0)):
-            assert executor.solve(adapter, np.zeros((4, 2))).values.sum() == 0
-            for _ in range(9):  # the shortest time counts, so that a busy machine does not mislead it
-                executor.solve(adapter, np.zeros((4, 2)))
-            assert (executor.solve(adapter, np.zeros((4, 2))).values == expected).all()
 
 
 def test_state_is_built_once_in_each_worker(processes):
@@ -354,7 +343,7 @@ def test_a_fork_gets_workers_of_its_own(processes):
 @pytest.mark.parametrize(
     ("name", "num_workers", "message"),
     [
-        ("fast", None, "unknown executor 'fast'; expected one of serial, threads, processes"),
+        ("fast", None, "unknown executor 'fast'; expected one of auto, serial, threads, processes"),
         (None, -1, "0 .in-process. or more, got -1"),
         ("serial", 2, "no workers, got num_workers=2"),
         ("threads", 0, "at least 1, got 0"),
@@ -362,7 +351,7 @@ def test_a_fork_gets_workers_of_its_own(processes):
 )
 def test_bad_settings(name, num_workers, message):
     with pytest.raises(ValueError, match=message):
-        make_executor(name, num_workers, top_k(3, 1).parallelism)
+        make_executor(name, num_workers)
 
 
 @pytest.mark.parametrize("kind", [ThreadExecutor, ProcessExecutor])

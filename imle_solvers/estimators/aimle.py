@@ -11,7 +11,7 @@ import torch.distributed
 from torch import Tensor
 
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
-from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, like, shift, solve_finite
+from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, like, shift
 from imle_solvers.noise import Noise
 
 
@@ -109,11 +109,11 @@ class AIMLE(PerturbAndMAP):
         target = shift(center - away, noise, self.target_noise_temperature)
         if self.symmetric:
             other = shift(center + away, noise, self.target_noise_temperature)
-            both = solve_finite(solve, torch.cat([other, target], dim=1))
+            both = solve(torch.cat([other, target], dim=1), skip_nonfinite=True)
             ahead, behind = both.split(sampling.draws)
             moved = difference(ahead, behind)
         else:
-            moved = difference(Solved(values, ok), solve_finite(solve, target))
+            moved = difference(Solved(values, ok), solve(target, skip_nonfinite=True))
         if sampling.group > 1:
             groups = (sampling.num_samples, sampling.group)
             moved, active = moved.unflatten(1, groups).mean(2), active.unflatten(1, groups).any(2)

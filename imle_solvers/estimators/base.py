@@ -38,8 +38,13 @@ class Solve(Protocol):
 
     num_ones: float | None
 
-    def __call__(self, scores: Tensor) -> Solved:
-        """Solves (B, M, *instance_shape): M problems for each of the B instances."""
+    def __call__(self, scores: Tensor, *, skip_nonfinite: bool = False) -> Solved:
+        """Solves (B, M, *instance_shape): M problems for each of the B instances.
+
+        Scores that are not finite are an error, or, with `skip_nonfinite`, have solutions of NaN. Those of a backward
+        pass are made of a downstream gradient, which may overflow. Its NaN must reach the optimiser, or the gradient
+        scaler that skips such steps, and must not reach other instances.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
-from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, shift, solve_finite
+from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, shift
 from imle_solvers.noise import Noise
 from imle_solvers.target import Target
 
@@ -66,7 +66,8 @@ class IMLE(PerturbAndMAP):
         """The mean difference between samples and targets."""
         scores, noise, values, ok = saved
         target = shift(self.target(scores.unsqueeze(1), dz), noise, self.target_noise_temperature)
-        gradient = difference(Solved(values, ok), solve_finite(solve, target)).mean(1)
+        gradient = difference(Solved(values, ok), solve(target, skip_nonfinite=True))
+        gradient = gradient.squeeze(1) if sampling.draws == 1 else gradient.mean(1)
         if self.scale_gradient:
             assert isinstance(self.target, Target)
             gradient = gradient / self.target.beta

@@ -93,21 +93,7 @@ def check_temperature(owner: str, name: str, value: float) -> None:
 
 def shift(scores: Tensor, noise: Tensor | None, temperature: float) -> Tensor:
     """Scores under noise."""
-    return scores if noise is None or temperature == 0 else scores + temperature * noise
-
-
-def solve_finite(solve: Solve, scores: Tensor) -> Solved:
-    """Solves (B, M, *shape) scores; where they are not finite the solution is NaN, and nothing is solved.
-
-    Scores of a backward pass are made of a downstream gradient, which may overflow. Its NaN must reach the optimiser,
-    or the gradient scaler that skips such steps, and must not reach other instances.
-    """
-    finite = scores.isfinite().reshape(*scores.shape[:2], math.prod(scores.shape[2:])).all(-1)
-    if bool(finite.all()):
-        return solve(scores)
-    finite_entries = like(finite, scores)
-    solved = solve(torch.where(finite_entries, scores, 0.0))
-    return Solved(torch.where(like(finite, solved.values), solved.values, math.nan), solved.ok)
+    return scores if noise is None or temperature == 0 else torch.add(scores, noise, alpha=temperature)
 
 
 def difference(one: Solved, other: Solved) -> Tensor:

@@ -1,32 +1,32 @@
-"""Where solves run: in-process, in threads, in worker processes."""
+"""Where solves run: in-process, in threads, in worker processes, or wherever it is fastest."""
 
 from __future__ import annotations
 
-from imle_solvers.adapter import Parallelism
+from imle_solvers.executors.auto import AutoExecutor
 from imle_solvers.executors.base import Executor
 from imle_solvers.executors.cpus import available_cpus
 from imle_solvers.executors.processes import ProcessExecutor
 from imle_solvers.executors.serial import SerialExecutor
 from imle_solvers.executors.threads import ThreadExecutor
 
-__all__ = ["Executor", "ProcessExecutor", "SerialExecutor", "ThreadExecutor", "make_executor"]
+__all__ = ["AutoExecutor", "Executor", "ProcessExecutor", "SerialExecutor", "ThreadExecutor", "make_executor"]
+
+_NAMES = ("auto", "serial", "threads", "processes")
 
 
-def make_executor(name: str | None, num_workers: int | None, parallelism: Parallelism) -> Executor:
-    """The executor for a name and a number of workers, either of which may be left to the adapter.
+def make_executor(name: str | None, num_workers: int | None) -> Executor:
+    """The executor for a name and a number of workers.
 
     Args:
-        name: "serial", "threads", "processes"; None: as `parallelism` says.
+        name: "auto", "serial", "threads", "processes"; None: "auto".
         num_workers: 0 is in-process; None: the CPUs that this process may use.
-        parallelism: of the adapter.
 
     Raises:
         ValueError: an unknown name, or a number of workers that it cannot have.
         TypeError: `num_workers` is not an int.
     """
-    names = ("serial", "threads", "processes")
-    if name is not None and name not in names:
-        raise ValueError(f"unknown executor {name!r}; expected one of {', '.join(names)}, or an Executor")
+    if name is not None and name not in _NAMES:
+        raise ValueError(f"unknown executor {name!r}; expected one of {', '.join(_NAMES)}, or an Executor")
     if num_workers is not None and (isinstance(num_workers, bool) or not isinstance(num_workers, int)):
         raise TypeError(f"num_workers must be an int or None, got {num_workers!r}")
     if num_workers is not None and num_workers < 0:
@@ -35,10 +35,9 @@ def make_executor(name: str | None, num_workers: int | None, parallelism: Parall
         raise ValueError(f'executor="serial" has no workers, got num_workers={num_workers}')
     if name in ("threads", "processes") and num_workers == 0:
         raise ValueError(f"executor={name!r} needs num_workers of at least 1, got 0")
-    if name is None and (num_workers == 0 or (num_workers is None and available_cpus() == 1)):
-        name = "serial"
-    if name is None:
-        name = "threads" if parallelism is Parallelism.THREADS else "processes"
+    if name in (None, "auto"):
+        alone = num_workers == 0 or (num_workers is None and available_cpus() == 1)
+        return SerialExecutor() if alone else AutoExecutor(num_workers)
     if name == "serial":
         return SerialExecutor()
     return ThreadExecutor(num_workers) if name == "threads" else ProcessExecutor(num_workers)

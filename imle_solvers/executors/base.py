@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,10 @@ import numpy as np
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.errors import ClosedError
+from imle_solvers.report import Report
+
+Progress = Callable[[int], None]
+"""Told of each part of a batch, when it is solved, how many rows it has."""
 
 CHUNKS_PER_WORKER = 4
 """Enough that a slow chunk does not leave the other workers idle for long, few enough that dispatch stays cheap."""
@@ -22,9 +27,9 @@ class Executor(ABC):
     """Solves batches for any number of layers and adapters.
 
     Solutions come back in input order and are the same, bit for bit, for every executor and number of workers.
-    Executors start their workers at the first batch, may be used from several threads, and end them at `close()`, at
-    the end of a `with` block, when garbage-collected, or at interpreter exit. A pickled or copied executor is a new
-    one of the same settings.
+    Executors start their workers at the first batch, or when told to prepare for it, and end them at `close()`, at the
+    end of a `with` block, when garbage-collected, or at interpreter exit. They may be used from several threads. A
+    pickled or copied executor is a new one of the same settings.
 
     Attributes:
         num_workers: how many solves run side by side; 0 for in-process.
@@ -35,13 +40,23 @@ class Executor(ABC):
     def __init__(self) -> None:
         self._closed = False
 
-    def solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context | None = None) -> Solutions:
+    def solve(
+        self,
+        adapter: SolverAdapter,
+        thetas: FloatArray,
+        context: Context | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Solutions:
         """Solves a batch.
 
         Args:
             adapter: whose instances these are.
-            thetas: (N, *instance_shape) float32 or float64, finite and checked by the adapter.
+            thetas: (N, *instance_shape) float32 or float64, finite and checked by the adapter; may be overwritten.
             context: arrays with a leading axis of N.
+            on_progress: called as `on_progress(solved, N)` in this thread, each time that a part of the batch is done.
+
+        Returns:
+            Solutions and statuses in order, with a report of how they were solved.
 
         Raises:
             ClosedError: after `close()`.
@@ -52,10 +67,26 @@ class Executor(ABC):
             raise ClosedError(f"{self!r} is closed; make a new one")
         if len(thetas) == 0:
             return Solutions(np.zeros((0, *adapter.solution_shape), dtype=thetas.dtype), np.zeros(0, dtype=np.uint8))
-        return self._solve(adapter, thetas, context or {})
+        progress = None if on_progress is None else _counted(on_progress, len(thetas))
+        return self.run(adapter, thetas, context or {}, progress)
+
+    def run(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None) -> Solutions:
+        """Solves a batch of at least one row and times it, for executors that are made of others."""
+        begin = time.perf_counter()
+        solutions = self._solve(adapter, thetas, context, progress)
+        if solutions.report is None:
+            solutions.report = Report(type(self).__name__, self.num_workers)
+        solutions.report.total = time.perf_counter() - begin
+        return solutions
 
     @abstractmethod
-    def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context) -> Solutions: ...
+    def _solve(
+        self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
+    ) -> Solutions:
+        """Solves a batch of at least one row, and tells `progress` of each part."""
+
+    def prepare(self, adapter: SolverAdapter) -> None:  # noqa: B027 - nothing to do is a fine answer
+        """Begins, without waiting, what the first batch of this adapter would have to wait for."""
 
     @property
     def closed(self) -> bool:
@@ -76,6 +107,17 @@ class Executor(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(num_workers={self.num_workers})"
+
+
+def _counted(on_progress: Callable[[int, int], None], rows: int) -> Progress:
+    solved = 0
+
+    def progress(more: int) -> None:
+        nonlocal solved
+        solved += more
+        on_progress(solved, rows)
+
+    return progress
 
 
 def chunk_bounds(rows: int, chunks: int) -> list[tuple[int, int]]:

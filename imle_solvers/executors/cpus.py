@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
+
 import loky
 
 
 def available_cpus() -> int:
-    """CPUs that this process may use, by its affinity and its cgroup's limit, not just those in the machine."""
-    return int(loky.cpu_count())
+    """CPUs that this process may use, by its affinity and its cgroup's limit, not just those in the machine.
+
+    Where torchrun started several processes on the machine (`LOCAL_WORLD_SIZE`), its share of them.
+    """
+    return max(1, int(loky.cpu_count()) // _local_processes())
+
+
+def _local_processes() -> int:
+    try:
+        return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    except ValueError:
+        return 1
 
 
 def check_num_workers(num_workers: int | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import pickle
@@ -20,8 +21,12 @@ import numpy as np
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.errors import AdapterError, WorkerDiedError
+from imle_solvers.executors.base import Progress
+from imle_solvers.report import Report
 from imle_solvers.shared_batch import STATUSES, THETAS, VALUES, Layout, SharedMemory
 from imle_solvers.status import Status
+
+_log = logging.getLogger(__name__)
 
 RESTARTS = "worker restarts"
 """Counts, among an adapter's own, the workers that died or hung and were replaced."""
@@ -49,6 +54,7 @@ class _Worker:
     ready: bool = False
     started: bool = False
     known: set[int] = field(default_factory=set)
+    built: set[int] = field(default_factory=set)
     dropped: list[int] = field(default_factory=list)
     chunk: tuple[int, int] | None = None
     deadline: float | None = None
@@ -69,6 +75,8 @@ class _Batch:
     pickled: bytes
     layout: Layout
     thetas: FloatArray
+    report: Report
+    progress: Progress | None
     retries: deque[tuple[int, int]] = field(default_factory=deque)
     next_row: int = 0
     deaths: Counter[int] = field(default_factory=Counter)
@@ -110,10 +118,25 @@ class Pool:
             for worker in self._workers:
                 if key in worker.known:
                     worker.known.remove(key)
+                    worker.built.discard(key)
                     worker.dropped.append(key)
 
+    def prepare(self, key: int, pickled: bytes) -> None:
+        """Has workers load an adapter and build its state. What goes wrong comes up again in the first batch."""
+        for worker in self._workers:
+            if key not in worker.known:
+                with contextlib.suppress(OSError):
+                    self._introduce(worker, key, pickled)
+                    _send(worker, "build", key)
+
     def solve(
-        self, key: int, pickled: bytes, adapter: SolverAdapter, thetas: FloatArray, context: Context
+        self,
+        key: int,
+        pickled: bytes,
+        adapter: SolverAdapter,
+        thetas: FloatArray,
+        context: Context,
+        progress: Progress | None = None,
     ) -> Solutions:
         """Solves a batch; see `Executor.solve`.
 
@@ -122,14 +145,18 @@ class Pool:
             pickled: the adapter, for workers that do not know it yet.
             adapter: for its shapes.
             thetas, context: the batch.
+            progress: told of each chunk.
         """
+        report = Report("processes", len(self._workers))
+        begin = time.perf_counter()
         arrays = {name: np.asarray(array) for name, array in context.items()}
         layout = Layout.of(thetas, arrays, adapter.solution_shape)
         self._memory.grow(layout.size)
         self._memory.array(layout, THETAS)[:] = thetas
         for name, array in arrays.items():
             self._memory.context(layout, name)[:] = array
-        batch = _Batch(key, pickled, layout, thetas)
+        report.copying = time.perf_counter() - begin
+        batch = _Batch(key, pickled, layout, thetas, report, progress)
         for worker in self._workers:
             self._hand_out(worker, batch)
         while busy := [worker for worker in self._workers if worker.chunk is not None]:
@@ -144,8 +171,10 @@ class Pool:
                         self._hand_out(worker, batch)
         if batch.failure is not None:
             raise batch.failure
+        begin = time.perf_counter()
         values, statuses = (self._memory.array(layout, name).copy() for name in (VALUES, STATUSES))
-        return Solutions(values, statuses, dict(batch.counters))
+        report.copying += time.perf_counter() - begin
+        return Solutions(values, statuses, dict(batch.counters), report)
 
     def _hand_out(self, worker: _Worker, batch: _Batch) -> None:
         """Gives a worker its next chunk, if there is one."""
@@ -154,18 +183,26 @@ class Pool:
         chunk = self._next_chunk(batch)
         if chunk is None:
             return
-        messages: list[tuple[Any, ...]] = [("forget", key) for key in worker.dropped]
-        worker.dropped.clear()
-        if batch.key not in worker.known:
-            messages.append(("adapter", batch.key, batch.pickled))
-            worker.known.add(batch.key)
-        messages.append(("solve", batch.key, batch.layout, *chunk))
-        worker.chunk, worker.started = chunk, False
+        worker.chunk = chunk
+        worker.started = batch.key in worker.built
+        if worker.started:
+            self._start_clock(worker)
         try:
-            for message in messages:
-                worker.connection.send_bytes(pickle.dumps(message, protocol=5))
+            self._introduce(worker, batch.key, batch.pickled)
+            _send(worker, "solve", batch.key, batch.layout, *chunk, not worker.started)
         except OSError:
             self._replace(worker, batch)
+
+    def _introduce(self, worker: _Worker, key: int, pickled: bytes) -> None:
+        """Tells a worker of adapters that are gone, and of this one unless it knows it."""
+        while worker.dropped:
+            _send(worker, "forget", worker.dropped.pop())
+        if key not in worker.known:
+            worker.known.add(key)
+            _send(worker, "adapter", key, pickled)
+
+    def _start_clock(self, worker: _Worker) -> None:
+        worker.deadline = None if self._timeout is None else time.monotonic() + self._timeout
 
     def _next_chunk(self, batch: _Batch) -> tuple[int, int] | None:
         if batch.retries:
@@ -200,8 +237,8 @@ class Pool:
             return
         if kind == "started":
             worker.started, self._false_starts = True, 0
-            # The clock starts here: making the state is not the instance's fault.
-            worker.deadline = None if self._timeout is None else time.monotonic() + self._timeout
+            worker.built.add(batch.key)
+            self._start_clock(worker)  # not before: making the state is not the instance's fault
             return
         start, stop = worker.chunk
         worker.chunk = worker.deadline = None
@@ -209,6 +246,9 @@ class Pool:
             seconds, counters = rest
             batch.counters.update(counters)
             self._measure(batch.key, seconds / (stop - start))
+            batch.report.chunks.append((stop - start, seconds))
+            if batch.progress is not None:
+                batch.progress(stop - start)
         else:
             failure = _failure(*rest)
             # The first row in order, not in time, so that every run reports the same.
@@ -235,8 +275,11 @@ class Pool:
                 self._replace(worker, batch)
 
     def _give_up(self, batch: _Batch, row: int, status: Status) -> None:
+        _log.warning("row %d of the batch ends %s", row, status.name)
         self._memory.array(batch.layout, VALUES)[row] = 0
         self._memory.array(batch.layout, STATUSES)[row] = status
+        if batch.progress is not None:
+            batch.progress(1)
 
     def _replace(self, worker: _Worker, batch: _Batch) -> None:
         """Starts another worker in place of one that died or hung, and sees to it that its chunk is solved.
@@ -252,16 +295,15 @@ class Pool:
                 worker.ready, worker.started = True, worker.started or kind == "started"
         worker.release()
         batch.counters[RESTARTS] += 1
+        how = _how(worker.process.returncode)
+        _log.warning("worker process %d ended %s and is replaced", worker.process.pid, how)
         if worker.chunk is not None and worker.started:
             self._retry(worker.chunk, batch)
         elif worker.chunk is not None:
             self._false_starts += 1
             if self._false_starts >= _FALSE_STARTS:
                 doing = "loading the adapter or building its state" if worker.ready else "starting"
-                raise WorkerDiedError(
-                    f"{_FALSE_STARTS} worker processes in a row ended while {doing}, the last "
-                    f"{_how(worker.process.returncode)}"
-                )
+                raise WorkerDiedError(f"{_FALSE_STARTS} worker processes in a row ended while {doing}, the last {how}")
             batch.retries.append(worker.chunk)
         index = self._workers.index(worker)
         self._workers[index] = self._start()
@@ -301,6 +343,7 @@ class Pool:
         finally:
             theirs.close()
             os.close(lifeline)
+        _log.info("worker process %d starts", process.pid)
         return _Worker(process, ours, ours_of_lifeline)
 
     def close(self, kill: bool = False) -> None:
@@ -312,7 +355,7 @@ class Pool:
             elif ours:
                 # In so many words: the connection may have copies in forks of this process, and so no end.
                 with contextlib.suppress(OSError):
-                    worker.connection.send_bytes(pickle.dumps(("stop",)))
+                    _send(worker, "stop")
             worker.connection.close()
         for worker in self._workers:
             if ours:
@@ -324,6 +367,10 @@ class Pool:
             worker.release()
         self._workers = []
         self._memory.close()
+
+
+def _send(worker: _Worker, *message: Any) -> None:
+    worker.connection.send_bytes(pickle.dumps(message, protocol=5))
 
 
 def _how(code: int) -> str:

@@ -14,7 +14,7 @@ import cloudpickle
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.errors import AdapterError
-from imle_solvers.executors.base import Executor
+from imle_solvers.executors.base import Executor, Progress
 from imle_solvers.executors.cpus import check_num_workers
 from imle_solvers.executors.pool import Pool
 
@@ -52,26 +52,42 @@ class ProcessExecutor(Executor):
         self._pool: Pool | None = None
         self._adapters = _AdapterKeys()
 
-    def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context) -> Solutions:
-        if self._pool is not None and self._pool.pid != os.getpid():
-            # A fork shares the parent's workers, and whatever state its lock was in: start afresh.
-            self._pool.close()
-            self._pool, self._lock = None, threading.Lock()
+    def prepare(self, adapter: SolverAdapter) -> None:
+        """Starts workers, and has them build the adapter's state."""
+        if not self.closed:
+            self._leave_fork()
+            with self._lock:
+                self._start().prepare(*self._adapters.number(adapter))
+
+    def _solve(
+        self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
+    ) -> Solutions:
+        self._leave_fork()
         with self._lock:
             key, pickled = self._adapters.number(adapter)
-            if self._pool is None:
-                self._pool = Pool(self.num_workers, self.timeout)
-                weakref.finalize(self, self._pool.close)
-            self._pool.forget(self._adapters.dropped())
+            pool = self._start()
             try:
-                return self._pool.solve(key, pickled, adapter, thetas, context)
+                return pool.solve(key, pickled, adapter, thetas, context, progress)
             except AdapterError:
                 raise  # every chunk was answered, the workers are sound
             except BaseException:
                 # Answers may still be on their way: these workers cannot be used again.
-                self._pool.close(kill=True)
+                pool.close(kill=True)
                 self._pool = None
                 raise
+
+    def _start(self) -> Pool:
+        if self._pool is None:
+            self._pool = Pool(self.num_workers, self.timeout)
+            weakref.finalize(self, self._pool.close)
+        self._pool.forget(self._adapters.dropped())
+        return self._pool
+
+    def _leave_fork(self) -> None:
+        if self._pool is not None and self._pool.pid != os.getpid():
+            # A fork shares the parent's workers, and whatever state its lock was in: start afresh.
+            self._pool.close()
+            self._pool, self._lock = None, threading.Lock()
 
     def close(self) -> None:
         """Ends the worker processes."""

@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.chunk import States, solve_chunk
-from imle_solvers.executors.base import CHUNKS_PER_WORKER, Executor, chunk_bounds, join, slice_context
+from imle_solvers.executors.base import CHUNKS_PER_WORKER, Executor, Progress, chunk_bounds, join, slice_context
 from imle_solvers.executors.cpus import check_num_workers
+from imle_solvers.report import Report
 
 _CHUNK_SECONDS = 0.0005
 """How long a chunk should take to solve at least: handing it to a thread takes about a tenth of that."""
@@ -19,8 +20,6 @@ _CHUNK_SECONDS = 0.0005
 
 class ThreadExecutor(Executor):
     """Solves in a pool of threads. Each thread builds a state of its own for every adapter.
-
-    A batch that is too small to share, by the time that the adapter took so far, is solved in the caller's thread.
 
     Args:
         num_workers: how many threads; None: the CPUs that this process may use.
@@ -38,30 +37,40 @@ class ThreadExecutor(Executor):
         self._pid = os.getpid()
         self._row_seconds: dict[int, float] = {}
 
-    def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context) -> Solutions:
+    def _solve(
+        self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
+    ) -> Solutions:
+        report = Report("threads", self.num_workers)
+
         def solve(start: int, stop: int) -> Solutions:
             state = self._states.of(adapter)
             begin = time.perf_counter()
             part = solve_chunk(adapter, state, thetas[start:stop], slice_context(context, start, stop), start)
-            self._measure(adapter, (time.perf_counter() - begin) / (stop - start))
+            report.chunks.append((stop - start, time.perf_counter() - begin))
             return part
 
-        chunks = self._num_chunks(adapter, len(thetas))
-        if chunks == 1:
-            return solve(0, len(thetas))
         pool = self._start()
-        futures = [pool.submit(solve, start, stop) for start, stop in chunk_bounds(len(thetas), chunks)]
+        bounds = chunk_bounds(len(thetas), self._num_chunks(adapter, len(thetas)))
+        futures = [pool.submit(solve, start, stop) for start, stop in bounds]
+        parts = []
         try:
-            return join(future.result() for future in futures)
+            for future, (start, stop) in zip(futures, bounds, strict=True):
+                parts.append(future.result())
+                if progress is not None:
+                    progress(stop - start)
         except BaseException:
             for future in futures:
                 future.cancel()
             raise
+        self._measure(adapter, report.solving / len(thetas))
+        solutions = join(parts)
+        solutions.report = report
+        return solutions
 
     def _num_chunks(self, adapter: SolverAdapter, rows: int) -> int:
-        most = min(rows, self.num_workers * CHUNKS_PER_WORKER)
         seconds = self._row_seconds.get(id(adapter))
-        return most if seconds is None else max(1, min(most, int(rows * seconds / _CHUNK_SECONDS)))
+        enough = rows if seconds is None else int(rows * seconds / _CHUNK_SECONDS)
+        return min(rows, self.num_workers * CHUNKS_PER_WORKER, max(1, enough))
 
     def _measure(self, adapter: SolverAdapter, seconds: float) -> None:
         known = self._row_seconds.get(id(adapter))
