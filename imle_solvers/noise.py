@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
+
+from imle_solvers.sum_of_gamma import CELLS, K_RANGE, LARGEST_LOGIT, MOST_TERMS, quantile_table
 
 
 class Noise(Protocol):
@@ -71,31 +74,67 @@ class SumOfGamma(_TorchNoise):
 
     Args:
         k: about the number of ones in a solution; positive, need not be whole. "auto": what the layer's adapter says.
-        terms: s, the number of Gamma terms; more come closer to the limit.
+        terms: s, the number of Gamma terms; more come closer to the limit, and cost nothing with "quantile".
+        method: "quantile" looks a uniform number up in a table of quantiles, which is made once for each (k, terms),
+            in some hundredths of a second, see `imle_solvers.sum_of_gamma`; its distribution function is exact to
+            2e-5. "gamma" draws every term. The two give different noise for one seed.
 
     Raises:
-        ValueError: `k` not positive and finite, or `terms` not a whole number of at least one. When sampling: "auto"
-            outside a layer, or in one whose adapter does not know.
+        ValueError: `k` not positive and finite, `terms` not a whole number of at least one, another `method`, or k
+            outside 1e-4 to 1e6 or more than a million terms with "quantile". When sampling: "auto" outside a layer,
+            or in one whose adapter does not know.
     """
 
     k: float | Literal["auto"] = "auto"
     terms: int = 10
+    method: Literal["quantile", "gamma"] = "quantile"
 
     def __post_init__(self) -> None:
         if self.k != "auto" and (isinstance(self.k, str) or not (math.isfinite(self.k) and self.k > 0)):
             raise ValueError(f'SumOfGamma: k must be positive and finite, or "auto", got {self.k!r}')
         if not isinstance(self.terms, int) or self.terms < 1:
             raise ValueError(f"SumOfGamma: terms must be a whole number of at least 1, got {self.terms}")
+        if self.method not in ("quantile", "gamma"):
+            raise ValueError(f'SumOfGamma: method must be "quantile" or "gamma", got {self.method!r}')
+        k_in_range = isinstance(self.k, str) or K_RANGE[0] <= self.k <= K_RANGE[1]
+        if self.method == "quantile" and not (k_in_range and self.terms <= MOST_TERMS):
+            raise ValueError(
+                f"SumOfGamma: quantiles are for k from {K_RANGE[0]:g} to {K_RANGE[1]:g} and at most {MOST_TERMS} "
+                f'terms, got k={self.k!r}, terms={self.terms}; method="gamma" takes any'
+            )
 
     def _fill(self, noise: Tensor, generator: Generator | None) -> None:
         if isinstance(self.k, str):
             raise ValueError('SumOfGamma: k="auto" is for a layer, whose adapter knows the number of ones; give k here')
-        concentration = torch.full_like(noise, 1.0 / self.k)
-        noise.fill_(-math.log(self.terms) / self.k)
-        for i in range(1, self.terms + 1):
-            # Gamma(shape, scale k/i) / k is Gamma(shape, 1) / i. torch.distributions.Gamma, built on this function,
-            # takes no generator.
-            noise.add_(torch._standard_gamma(concentration, generator=generator), alpha=1.0 / i)
+        if self.method == "quantile":
+            _fill_by_quantiles(noise, generator, _quantiles(float(self.k), self.terms, noise.device, noise.dtype))
+        else:
+            _fill_by_gammas(noise, generator, self.k, self.terms)
+
+
+@functools.lru_cache(maxsize=16)
+@torch.inference_mode(False)  # a table first needed in inference mode serves training, too
+def _quantiles(k: float, terms: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.from_numpy(quantile_table(k, terms)).to(device, dtype)
+
+
+def _fill_by_quantiles(noise: Tensor, generator: Generator | None, table: Tensor) -> None:
+    # The logit stretches both tails: neighbouring quantiles are never far apart. A uniform number can be 0, and 1 by
+    # rounding; eps makes the least of its steps of them.
+    flat = noise.view(-1).uniform_(generator=generator).logit_(eps=torch.finfo(noise.dtype).eps / 2).mul_(CELLS)
+    cell = flat.floor()
+    flat.sub_(cell)
+    index = cell.add_(LARGEST_LOGIT * CELLS).int()
+    torch.lerp(table.index_select(0, index), table[1:].index_select(0, index), flat, out=flat)
+
+
+def _fill_by_gammas(noise: Tensor, generator: Generator | None, k: float, terms: int) -> None:
+    concentration = torch.full_like(noise, 1.0 / k)
+    noise.fill_(-math.log(terms) / k)
+    for i in range(1, terms + 1):
+        # Gamma(shape, scale k/i) / k is Gamma(shape, 1) / i. torch.distributions.Gamma, built on this function, takes
+        # no generator.
+        noise.add_(torch._standard_gamma(concentration, generator=generator), alpha=1.0 / i)
 
 
 @dataclass(frozen=True)

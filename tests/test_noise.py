@@ -13,7 +13,7 @@ from imle_adapters import TopKAdapter
 from imle_solvers import IMLE, Gumbel, Normal, SolverLayer, SumOfGamma
 from tests.solvers import top_k
 
-NOISES = [SumOfGamma(3.0, 5), SumOfGamma(15.6), Gumbel(), Normal()]
+NOISES = [SumOfGamma(3.0, 5), SumOfGamma(15.6), SumOfGamma(15.6, method="gamma"), Gumbel(), Normal()]
 
 
 @pytest.mark.parametrize("noise", NOISES, ids=repr)
@@ -52,9 +52,10 @@ def sum_of_gamma_by_definition(k, terms, size, seed=1):
     return (draws - math.log(terms)) / k
 
 
+@pytest.mark.parametrize("method", ["quantile", "gamma"])
 @pytest.mark.parametrize(("k", "terms"), [(1.0, 1), (3.0, 5), (15.6, 10), (39.0, 100)])
-def test_sum_of_gamma_has_its_moments_and_its_law(k, terms, generator):
-    sample = SumOfGamma(k, terms).sample((100_000,), generator=generator, dtype=torch.float64).numpy()
+def test_sum_of_gamma_has_its_moments_and_its_law(k, terms, method, generator):
+    sample = SumOfGamma(k, terms, method).sample((100_000,), generator=generator, dtype=torch.float64).numpy()
     i = np.arange(1, terms + 1)
     mean, variance = ((1 / i).sum() - math.log(terms)) / k, (1 / i**2).sum() / k
     third = 2 * (1 / i**3).sum() / k
