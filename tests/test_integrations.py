@@ -6,6 +6,7 @@ import copy
 import io
 import os
 
+import loky
 import pytest
 import torch
 import torch.distributed
@@ -14,7 +15,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
-from imle_solvers import AIMLE, IMLE, Normal, SolverLayer, Target
+from imle_solvers import AIMLE, IMLE, Normal, ProcessExecutor, SolverLayer, Target
 from tests.solvers import top_k
 
 
@@ -137,8 +138,11 @@ def test_a_compiled_model_gives_what_the_plain_one_gives():
 
 
 def train_one_rank(rank, folder):
+    os.environ["LOCAL_WORLD_SIZE"] = "2"  # as torchrun sets it
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    model = Model(top_k(6, 2), estimator=AIMLE(Normal(), initial_beta=0.5, step=0.05), num_workers=1)
+    executor = ProcessExecutor()
+    assert executor.num_workers == max(1, loky.cpu_count() // 2)
+    model = Model(top_k(6, 2), estimator=AIMLE(Normal(), initial_beta=0.5, step=0.05), executor=executor)
     parallel = nn.parallel.DistributedDataParallel(model)
     optimizer = torch.optim.Adam(parallel.parameters(), lr=0.05)
     for x, y in batches(20, seed=rank):
@@ -146,7 +150,8 @@ def train_one_rank(rank, folder):
         loss_of(parallel, x, y).backward()
         optimizer.step()
     torch.save(model.state_dict(), f"{folder}/model_{rank}")
-    model.layer.close()
+    torch.save([process.pid for process in executor._pool.processes], f"{folder}/workers_{rank}")
+    executor.close()
     torch.distributed.destroy_process_group()
 
 
@@ -158,6 +163,8 @@ def test_distributed_data_parallel_with_two_processes(tmp_path):
     assert torch.equal(one["linear.weight"], other["linear.weight"])
     assert one["layer.estimator.beta"] == other["layer.estimator.beta"]
     assert not torch.equal(one["linear.weight"], Model().linear.weight)
+    workers = [set(torch.load(tmp_path / f"workers_{rank}")) for rank in (0, 1)]
+    assert not workers[0] & workers[1]
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ from torch import nn
 
 from imle_adapters import TopKAdapter
 from imle_solvers import IMLE, Gumbel, SerialExecutor, SolverLayer, SumOfGamma, Target, ThreadExecutor
-from imle_solvers.adapter import Parallelism
 from tests.solvers import function_adapter, identity, top_k
 
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
@@ -175,14 +174,10 @@ def test_default_noise_follows_the_adapter():
         assert torch.equal(make(adapter).sample(theta, 9), make(adapter, estimator=IMLE(noise)).sample(theta, 9))
 
 
-def test_workers_default_to_what_the_adapter_allows(monkeypatch):
+def test_workers_default_to_the_cores_there_are(monkeypatch):
     monkeypatch.setattr("imle_solvers.executors.cpus.available_cpus", lambda: 3)
     monkeypatch.setattr("imle_solvers.executors.available_cpus", lambda: 3)
-    for parallelism, expected in (
-        (Parallelism.PROCESSES, "ProcessExecutor(num_workers=3)"),
-        (Parallelism.THREADS, "ThreadExecutor(num_workers=3)"),
-    ):
-        assert expected in repr(SolverLayer(top_k(3, 1, parallelism=parallelism)))
+    assert "AutoExecutor(num_workers=3)" in repr(SolverLayer(top_k(3, 1)))
     monkeypatch.setattr("imle_solvers.executors.available_cpus", lambda: 1)
     assert "SerialExecutor" in repr(SolverLayer(top_k(3, 1)))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from imle_solvers import AdapterError, SolveError, SolverLayer, Status
+from imle_solvers import AdapterError, SolveError, SolverLayer, Stats, Status
 from tests.solvers import StatusAdapter, function_adapter
 
 FAILED = [Status.INFEASIBLE, Status.UNBOUNDED, Status.TIMEOUT, Status.CRASHED]
@@ -108,9 +108,11 @@ def test_stats_count_and_reset():
     layer = make("zero_grad")
     theta = torch.ones(2, 3, requires_grad=True)
     layer(theta, status=statuses(0, Status.TIMEOUT)).sum().backward()
-    assert str(layer.stats()) == "2 batches, 4 instances: 2 OPTIMAL, 2 TIMEOUT"
+    assert str(layer.stats()).startswith("2 batches, 4 instances: 2 OPTIMAL, 2 TIMEOUT; 2 serial; a solve ")
+    assert "\n" not in repr(layer.stats())
     layer.stats().reset()
     assert str(layer.stats()) == "0 batches, 0 instances"
+    assert layer.stats() == Stats()
 
 
 def shifted(theta, shift, scale=1.0):

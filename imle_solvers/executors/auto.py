@@ -28,6 +28,9 @@ _CLOSE = 1.5
 _PATIENCE = 25
 """After so many batches, times its ratio to the better one, the slower way is measured again: 4 % of the time."""
 
+_SETTLED = 10
+"""For so many batches more a choice that was measured holds: to look at it each time takes as long as a tiny batch."""
+
 _FORGETTING = 1.1
 """By how much a time grows with each later one. The least says most, but not for ever."""
 
@@ -86,13 +89,19 @@ class AutoExecutor(Executor):
     def _solve_where(
         self, record: _Record, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
     ) -> Solutions:
-        way = record.choose(len(thetas))
+        way = record.settled(len(thetas))
+        if way is not None:
+            return self._executor(way).run(adapter, thetas, context, progress)
+        executor = self._executor(record.choose(len(thetas)))
+        return self._solve_in(executor, record, adapter, thetas, context, progress)
+
+    def _executor(self, way: str) -> Executor:
         if way == "serial":
-            return self._solve_in(self._serial, record, adapter, thetas, context, progress)
+            return self._serial
         if way not in self._workers:
             kind = ThreadExecutor if way == "threads" else ProcessExecutor
             self._workers.setdefault(way, kind(self.num_workers))
-        return self._solve_in(self._workers[way], record, adapter, thetas, context, progress)
+        return self._workers[way]
 
     def _solve_in(
         self,
@@ -130,6 +139,7 @@ class _Record:
         self._together = "threads" if parallelism is Parallelism.THREADS else "processes"
         self._row: float | None = None
         self._batches: dict[tuple[str, int], float] = {}
+        self._settled: dict[int, tuple[str | None, int]] = {}
         self._waited: Counter[int] = Counter()
         self._forgone = 0.0
         self._used: set[str] = set()
@@ -142,19 +152,31 @@ class _Record:
             self._batches[way, size] = _least(self._batches.get((way, size)), total / rows)
         self._used.add(way)
 
+    def settled(self, rows: int) -> str | None:
+        """Where to solve a batch of so many rows while that holds; None when it is time to choose and learn."""
+        size = rows.bit_length()
+        way, left = self._settled.get(size, (None, 0))
+        if left == 0:
+            return None
+        self._settled[size] = way, left - 1
+        return way
+
     def choose(self, rows: int) -> str:
-        """Where to solve a batch of so many rows."""
+        """Where to solve a batch of so many rows, now that it is time to think about it."""
         if rows == 1 or self._num_workers == 1:
             return "serial"
         size, together = rows.bit_length(), self._together
         seconds = {way: self._expect(way, rows) for way in ("serial", together)}
         best, other = sorted(seconds, key=seconds.__getitem__)
         ratio = seconds[other] / max(seconds[best], 1e-9)
-        self._waited[size] += 1
         untried = (other, size) not in self._batches and ratio < _CLOSE
         if untried or self._waited[size] > _PATIENCE * ratio:
             self._waited[size] = 0
             best = other
+        elif (best, size) in self._batches:
+            self._settled[size] = best, _SETTLED
+            self._waited[size] += _SETTLED
+        self._waited[size] += 1
         if best == together and together not in self._used:
             self._forgone += max(0.0, seconds["serial"] - seconds[together])
             if self._forgone < _START_SECONDS[together]:
