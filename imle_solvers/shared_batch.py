@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import math
 import mmap
 import os
@@ -82,17 +84,21 @@ class SharedMemory:
         Raises:
             OSError: there is not so much memory.
         """
-        if os.fstat(self.descriptor).st_size < size:
+        before = os.fstat(self.descriptor).st_size
+        if before < size:
             # Twice over, so that batches that grow bit by bit do not grow the memory each time; and reserved at once,
             # since running out of it in the middle of a batch would be a signal, not an error.
             reserve = getattr(os, "posix_fallocate", None)
-            wanted = max(size, 2 * os.fstat(self.descriptor).st_size)
+            wanted = max(size, 2 * before)
             try:
                 if reserve is None:
                     os.ftruncate(self.descriptor, wanted)
                 else:
                     reserve(self.descriptor, 0, wanted)
+                self._map = mmap.mmap(self.descriptor, wanted)
             except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self.descriptor, before)
                 raise OSError(
                     error.errno,
                     f"no room for a batch of {size / 1e6:.1f} MB in memory shared with worker processes "
@@ -121,7 +127,15 @@ class SharedMemory:
 
 def _new_file() -> int:
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("imle-solvers")
+        return above_standard_streams(os.memfd_create("imle-solvers"))
     # Elsewhere a file that was deleted while it was open.
     with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+        return above_standard_streams(os.dup(file.fileno()))
+
+
+def above_standard_streams(descriptor: int) -> int:
+    """The same file by a number that is none of the standard streams', which a daemon may have closed."""
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(descriptor)

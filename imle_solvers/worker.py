@@ -124,9 +124,12 @@ def _end_with(lifeline: int) -> None:
     solve does with the GIL.
     """
     signal.signal(signal.SIGIO, signal.SIG_DFL)
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    # To the whole group: programs that solvers run end, too.
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-    if select.select([lifeline], [], [], 0)[0]:  # it ended before
+    poll = select.poll()  # select does not take descriptors beyond 1023
+    poll.register(lifeline)
+    if poll.poll(0):  # it ended before
         sys.exit()
 
 
@@ -142,6 +145,8 @@ def main() -> None:
     # Ctrl-C goes to the whole foreground group; what it means is for the parent to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection, memory, lifeline = map(int, sys.argv[1:4])
+    for descriptor in (connection, memory, lifeline):  # what a solver runs must not keep the connection open
+        os.set_inheritable(descriptor, False)
     _yield_to_parent()
     _end_with(lifeline)
     serve(Connection(connection), SharedMemory(memory))

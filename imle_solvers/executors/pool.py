@@ -1,4 +1,4 @@
-"""Worker processes that hold a batch together: chunks go to whoever is free, and nobody's death loses any."""
+"""Worker processes that solve batches together: chunks go to whoever is free, and nobody's death loses any."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import logging
 import math
 import os
 import pickle
-import signal
 import subprocess
-import sys
 import time
+import weakref
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, Pipe, wait
-from typing import Any
+from multiprocessing.connection import wait
 
 import numpy as np
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.errors import AdapterError, WorkerDiedError
 from imle_solvers.executors.base import Progress
+from imle_solvers.executors.worker_process import WorkerProcess, cannot_start
 from imle_solvers.report import Report
 from imle_solvers.shared_batch import STATUSES, THETAS, VALUES, Layout, SharedMemory
 from imle_solvers.status import Status
@@ -31,40 +30,34 @@ _log = logging.getLogger(__name__)
 RESTARTS = "worker restarts"
 """Counts, among an adapter's own, the workers that died or hung and were replaced."""
 
-_GRACE_SECONDS = 2.0
-"""How long a worker may take to end by itself when it is told to."""
-
 _CHUNK_SECONDS = 0.02
 """How long a chunk should take to solve: long beside the 0.3 ms until the next one is there, short beside a batch."""
 
 _FALSE_STARTS = 3
 """How often in a row workers may die before they solve anything, until it counts as their fault and not bad luck."""
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-"""Workers are the parallelism: libraries inside them must not multiply it."""
 
+class _Worker(WorkerProcess):
+    """A worker process, and what it is at.
 
-@dataclass
-class _Worker:
-    """A process, the connection to it, and what it is at."""
+    Attributes:
+        ready: whether it runs.
+        known, built: the adapters that it was sent, and those whose state it has.
+        dropped: the adapters that it is to be told to forget.
+        chunk: the rows that it was given; None: none.
+        started: whether it has begun to solve them.
+        deadline: when it must have solved them, by the monotonic clock.
+    """
 
-    process: subprocess.Popen[bytes]
-    connection: Connection[Any, Any]
-    lifeline: int
-    ready: bool = False
-    started: bool = False
-    known: set[int] = field(default_factory=set)
-    built: set[int] = field(default_factory=set)
-    dropped: list[int] = field(default_factory=list)
-    chunk: tuple[int, int] | None = None
-    deadline: float | None = None
-
-    def release(self) -> None:
-        """Closes what the parent holds of it. May be called again."""
-        self.connection.close()
-        if self.lifeline >= 0:
-            os.close(self.lifeline)
-            self.lifeline = -1
+    def __init__(self, memory: int) -> None:
+        super().__init__(memory)
+        self.ready = False
+        self.started = False
+        self.known: set[int] = set()
+        self.built: set[int] = set()
+        self.dropped: list[int] = []
+        self.chunk: tuple[int, int] | None = None
+        self.deadline: float | None = None
 
 
 @dataclass
@@ -95,10 +88,11 @@ class Pool:
     def __init__(self, num_workers: int, timeout: float | None) -> None:
         self.pid = os.getpid()
         self._timeout = timeout
-        self._memory = SharedMemory()
         self._workers: list[_Worker] = []
         self._row_seconds: dict[int, float] = {}
         self._false_starts = 0
+        self._memory = _memory()
+        _POOLS.add(self)
         try:
             for _ in range(num_workers):
                 self._workers.append(self._start())
@@ -127,7 +121,7 @@ class Pool:
             if key not in worker.known:
                 with contextlib.suppress(OSError):
                     self._introduce(worker, key, pickled)
-                    _send(worker, "build", key)
+                    worker.send("build", key)
 
     def solve(
         self,
@@ -183,23 +177,30 @@ class Pool:
         chunk = self._next_chunk(batch)
         if chunk is None:
             return
-        worker.chunk = chunk
-        worker.started = batch.key in worker.built
-        if worker.started:
-            self._start_clock(worker)
+        built = batch.key in worker.built
+        # Word that it has started takes time, so it is asked for only where it tells something.
+        announce = not built or self._timeout is not None
+        worker.chunk, worker.started = chunk, False
+        if worker.ended:
+            self._replace(worker, batch)
+            return
         try:
             self._introduce(worker, batch.key, batch.pickled)
-            _send(worker, "solve", batch.key, batch.layout, *chunk, not worker.started)
+            worker.send("solve", batch.key, batch.layout, *chunk, announce)
         except OSError:
             self._replace(worker, batch)
+            return
+        worker.started = not announce
+        if built:  # otherwise when it has: making the state is not the instance's fault
+            self._start_clock(worker)
 
     def _introduce(self, worker: _Worker, key: int, pickled: bytes) -> None:
         """Tells a worker of adapters that are gone, and of this one unless it knows it."""
         while worker.dropped:
-            _send(worker, "forget", worker.dropped.pop())
+            worker.send("forget", worker.dropped.pop())
         if key not in worker.known:
             worker.known.add(key)
-            _send(worker, "adapter", key, pickled)
+            worker.send("adapter", key, pickled)
 
     def _start_clock(self, worker: _Worker) -> None:
         worker.deadline = None if self._timeout is None else time.monotonic() + self._timeout
@@ -228,7 +229,7 @@ class Pool:
         """Takes a worker's next message, or the news of its death."""
         assert worker.chunk is not None
         try:
-            kind, *rest = pickle.loads(worker.connection.recv_bytes())
+            kind, *rest = worker.receive()
         except (EOFError, OSError):
             self._replace(worker, batch)
             return
@@ -238,7 +239,7 @@ class Pool:
         if kind == "started":
             worker.started, self._false_starts = True, 0
             worker.built.add(batch.key)
-            self._start_clock(worker)  # not before: making the state is not the instance's fault
+            self._start_clock(worker)
             return
         start, stop = worker.chunk
         worker.chunk = worker.deadline = None
@@ -270,8 +271,9 @@ class Pool:
             if worker.deadline is not None and worker.chunk is not None and time.monotonic() >= worker.deadline:
                 if worker.connection.poll():  # it made it after all
                     continue
-                self._give_up(batch, worker.chunk[0], Status.TIMEOUT)
-                worker.chunk = None
+                if worker.started:
+                    self._give_up(batch, worker.chunk[0], Status.TIMEOUT)
+                    worker.chunk = None
                 self._replace(worker, batch)
 
     def _give_up(self, batch: _Batch, row: int, status: Status) -> None:
@@ -287,23 +289,25 @@ class Pool:
         Who killed it is unknown, so the rows of the chunk are solved again one by one. A row on which a worker dies
         for the second time is CRASHED, alone. A worker that had not begun to solve was killed by none of them.
         """
-        worker.process.kill()
+        worker.kill()
         worker.process.wait()
         with contextlib.suppress(EOFError, OSError):
             while worker.connection.poll():  # its last words, which may not have been read
-                kind = pickle.loads(worker.connection.recv_bytes())[0]
+                kind = worker.receive()[0]
                 worker.ready, worker.started = True, worker.started or kind == "started"
         worker.release()
         batch.counters[RESTARTS] += 1
-        how = _how(worker.process.returncode)
-        _log.warning("worker process %d ended %s and is replaced", worker.process.pid, how)
+        _log.warning("worker process %d ended %s and is replaced", worker.process.pid, worker.how)
         if worker.chunk is not None and worker.started:
             self._retry(worker.chunk, batch)
         elif worker.chunk is not None:
-            self._false_starts += 1
+            # One that has solved before was killed while it waited, which is nobody's fault here.
+            self._false_starts += not worker.built
             if self._false_starts >= _FALSE_STARTS:
                 doing = "loading the adapter or building its state" if worker.ready else "starting"
-                raise WorkerDiedError(f"{_FALSE_STARTS} worker processes in a row ended while {doing}, the last {how}")
+                raise WorkerDiedError(
+                    f"{_FALSE_STARTS} worker processes in a row ended while {doing}, the last {worker.how}"
+                )
             batch.retries.append(worker.chunk)
         index = self._workers.index(worker)
         self._workers[index] = self._start()
@@ -321,60 +325,42 @@ class Pool:
                 batch.retries.append((row, row + 1))
 
     def _start(self) -> _Worker:
-        # What can be imported here can be imported there; "" is a notebook's own folder.
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-        ours, theirs = Pipe()
-        lifeline, ours_of_lifeline = os.pipe()
-        descriptors = [theirs.fileno(), self._memory.descriptor, lifeline]
-        # -P: the working directory is on the path only if it is on ours.
-        command = [sys.executable, "-P", "-m", "imle_solvers.worker", *map(str, descriptors)]
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
-                pass_fds=descriptors,
-                start_new_session=True,  # Ctrl-C is for the parent alone, from the first moment on
-            )
-        except BaseException:
-            ours.close()
-            os.close(ours_of_lifeline)
-            raise
-        finally:
-            theirs.close()
-            os.close(lifeline)
-        _log.info("worker process %d starts", process.pid)
-        return _Worker(process, ours, ours_of_lifeline)
+        return _Worker(self._memory.descriptor)
 
     def close(self, kill: bool = False) -> None:
         """Ends the workers and waits for them; may be called again. In a fork, only lets go of them."""
         ours = self.pid == os.getpid()
         for worker in self._workers:
             if ours and kill:
-                worker.process.kill()
+                worker.kill()
             elif ours:
-                # In so many words: the connection may have copies in forks of this process, and so no end.
-                with contextlib.suppress(OSError):
-                    _send(worker, "stop")
+                worker.ask_to_end()
             worker.connection.close()
         for worker in self._workers:
             if ours:
-                try:
-                    worker.process.wait(_GRACE_SECONDS)
-                except subprocess.TimeoutExpired:  # still solving
-                    worker.process.kill()
-                    worker.process.wait()
+                worker.wait()
             worker.release()
         self._workers = []
         self._memory.close()
 
 
-def _send(worker: _Worker, *message: Any) -> None:
-    worker.connection.send_bytes(pickle.dumps(message, protocol=5))
+_POOLS: weakref.WeakSet[Pool] = weakref.WeakSet()
 
 
-def _how(code: int) -> str:
-    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+def _let_go_in_a_fork() -> None:
+    # It shares what the parent holds of its workers, who would live until the last fork has ended.
+    for pool in list(_POOLS):
+        pool.close()
+
+
+os.register_at_fork(after_in_child=_let_go_in_a_fork)
+
+
+def _memory() -> SharedMemory:
+    try:
+        return SharedMemory()
+    except OSError as error:
+        raise cannot_start(error) from error
 
 
 def _failure(problem: str, row: int | None, trace: str, cause: bytes | None) -> AdapterError:

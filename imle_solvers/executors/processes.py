@@ -48,6 +48,7 @@ class ProcessExecutor(Executor):
             raise RuntimeError(
                 'worker processes need a POSIX system and sys.executable; use executor="threads" or num_workers=0 here'
             )
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._pool: Pool | None = None
         self._adapters = _AdapterKeys()
@@ -72,26 +73,25 @@ class ProcessExecutor(Executor):
                 raise  # every chunk was answered, the workers are sound
             except BaseException:
                 # Answers may still be on their way: these workers cannot be used again.
+                self._pool = None  # first, since a second interrupt may come
                 pool.close(kill=True)
-                self._pool = None
                 raise
 
     def _start(self) -> Pool:
         if self._pool is None:
             self._pool = Pool(self.num_workers, self.timeout)
-            weakref.finalize(self, self._pool.close)
+            weakref.finalize(self, _end, self._pool, self._lock)
         self._pool.forget(self._adapters.dropped())
         return self._pool
 
     def _leave_fork(self) -> None:
-        if self._pool is not None and self._pool.pid != os.getpid():
-            # A fork shares the parent's workers, and whatever state its lock was in: start afresh.
-            self._pool.close()
-            self._pool, self._lock = None, threading.Lock()
+        if self._pid != os.getpid():  # the lock is in whatever state it was
+            self._pid, self._pool, self._lock = os.getpid(), None, threading.Lock()
 
     def close(self) -> None:
         """Ends the worker processes."""
         super().close()
+        self._leave_fork()
         if self._pool is not None:
             with self._lock:
                 self._pool.close()
@@ -103,6 +103,12 @@ class ProcessExecutor(Executor):
     def __repr__(self) -> str:
         timeout = "" if self.timeout is None else f", timeout={self.timeout}"
         return f"ProcessExecutor(num_workers={self.num_workers}{timeout})"
+
+
+def _end(pool: Pool, lock: threading.Lock) -> None:
+    # At exit another thread may be in a batch, and must not see its workers vanish; they end by their lifelines.
+    if lock.acquire(blocking=False):
+        pool.close()
 
 
 class _AdapterKeys:
@@ -117,6 +123,8 @@ class _AdapterKeys:
         """The adapter's number, and the adapter pickled."""
         if id(adapter) not in self._known:
             try:
+                if "__mp_main__" in sys.modules:  # the main script's name in what multiprocessing spawns
+                    cloudpickle.register_pickle_by_value(sys.modules["__mp_main__"])
                 pickled = cloudpickle.dumps(adapter)
             except Exception as error:
                 problem = f"{adapter!r} cannot be sent to worker processes: {type(error).__name__}: {error}"
