@@ -52,7 +52,10 @@ def main() -> None:
     features, taste = torch.randn(2 * count, 16, 5), torch.randn(5)
     worth = features @ taste
     with SolverLayer(adapter, estimator=IMLE(target=Target(beta=1.0))) as layer:
-        best = layer.map(worth)
+        with progress_bar("solving", total=2 * count) as bar:
+            layer.on_progress = lambda solved, _: bar.update(solved - bar.n)
+            best = layer.map(worth)
+            layer.on_progress = None
         model = torch.nn.Linear(5, 1)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
         curve = []

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+from imle_solvers import ProcessExecutor
+from tests.programs import Program
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -47,3 +53,26 @@ def reference():
                 name, array = key.split("/")
                 cases[name][array] = torch.from_numpy(file[key])
     return cases
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a program, and at the end kills what it should not have left."""
+    programs = []
+
+    def start(text, *arguments, **options):
+        programs.append(Program(tmp_path, text, *arguments, **options))
+        return programs[-1]
+
+    yield start
+    for program in programs:
+        for pid in program.running():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        program.process.wait()
+
+
+@pytest.fixture
+def pool():
+    with ProcessExecutor(2) as executor:
+        yield executor
