@@ -74,6 +74,17 @@ class SolverAdapter:
         # A cached property gives way to a plain attribute of that name, so subclasses simply assign one.
         return self.instance_shape
 
+    def is_binary(self, context: Context) -> bool:
+        """Whether every feasible solution, under this context, has entries of zero and one only.
+
+        Then a solution that a step only makes better is known to stay optimal, and need not be solved for again, see
+        `imle_solvers.estimators.certificate`. False, unless overridden, claims nothing.
+
+        Args:
+            context: the names and arrays that the caller passed.
+        """
+        return False
+
     def build(self) -> Any:
         """Builds the native state that solves share. Called once in each worker, before its first solve."""
         return None

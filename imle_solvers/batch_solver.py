@@ -19,11 +19,15 @@ from imle_solvers.adapter import Context, FloatArray, Parallelism, SolverAdapter
 from imle_solvers.errors import AdapterError, InputError, RowError, SolveError
 from imle_solvers.estimators.base import Solved
 from imle_solvers.executors import Executor
+from imle_solvers.selection import Selection, select
 from imle_solvers.stats import Stats
 from imle_solvers.status import Status
 
 OnFailure = Literal["raise", "zero_grad", "keep"]
 StatusArray = NDArray[np.uint8]
+
+KNOWN, IDENTICAL = "solves skipped as known", "solves skipped as identical"
+"""Counts, among an adapter's own, the rows that were not solved: of a target that is known, and those solved before."""
 
 _NOT_FINITE = "theta is not finite after noise; check the noise distribution and its temperature"
 
@@ -57,8 +61,9 @@ class BatchSolver:
         self._stats = stats
         self._on_progress = on_progress
         self.num_ones = adapter.num_ones
+        self.binary = adapter.parallelism is not Parallelism.DEVICE and adapter.is_binary(context)
 
-    def __call__(self, scores: Tensor, *, skip_nonfinite: bool = False) -> Solved:
+    def __call__(self, scores: Tensor, *, needed: Tensor | None = None, skip_nonfinite: bool = False) -> Solved:
         """Solves (B, M, *instance_shape) scores in max form. See `Solve`.
 
         Raises:
@@ -71,10 +76,11 @@ class BatchSolver:
             return Solved(scores.new_zeros(shape), None)
         # Either way a copy: solvers may overwrite their input, which must not be the user's tensor.
         thetas = (-scores if self._adapter.sense == "min" else scores.clone()).flatten(0, 1)
-        on_device = self._adapter.parallelism is Parallelism.DEVICE
-        solve = self._solve_on_device if on_device else self._solve_on_workers
         try:
-            values, statuses = solve(thetas, samples, skip_nonfinite)
+            if self._adapter.parallelism is Parallelism.DEVICE:
+                values, statuses = self._solve_on_device(thetas, samples, skip_nonfinite)
+            else:
+                values, statuses = self._solve_on_workers(thetas, samples, needed, skip_nonfinite)
         except RowError as error:
             error.locate(samples)
             raise
@@ -85,26 +91,47 @@ class BatchSolver:
         mask = torch.from_numpy(ok).to(values.device).reshape(batch, samples)
         return Solved(torch.where(mask.reshape(batch, samples, *(1,) * (values.ndim - 2)), values, 0.0), mask)
 
-    def _solve_on_workers(self, thetas: Tensor, samples: int, skip_nonfinite: bool) -> tuple[Tensor, StatusArray]:
+    def _solve_on_workers(
+        self, thetas: Tensor, samples: int, needed: Tensor | None, skip_nonfinite: bool
+    ) -> tuple[Tensor, StatusArray]:
         array = to_host(thetas)
         context = {name: np.repeat(values, samples, axis=0) for name, values in self._context.items()}
-        finite = np.isfinite(array)
-        if finite.all():
+        asked = None if needed is None else needed.flatten().cpu().numpy()
+        finite, unsound = np.isfinite(array), None
+        if not finite.all():
+            unsound = ~finite.reshape(len(array), -1).all(1)
+            if not skip_nonfinite:
+                raise InputError(_NOT_FINITE, int(unsound.argmax()))
+            asked = np.logical_not(unsound) if asked is None else asked & ~unsound
+        selection = select(array, context, asked)
+        if selection is None:
             values, statuses = self._solve_rows(array, context)
-            return to_device(values, thetas), statuses
-        rows = finite.reshape(len(array), -1).all(1)
-        if not skip_nonfinite:
-            raise InputError(_NOT_FINITE, int(rows.argmin()))
-        values = np.full((len(array), *self._adapter.solution_shape), np.nan, dtype=array.dtype)
-        statuses = np.zeros(len(array), dtype=np.uint8)
-        if rows.any():
-            try:
-                chosen = {name: values[rows] for name, values in context.items()}
-                values[rows], statuses[rows] = self._solve_rows(array[rows], chosen)
-            except RowError as error:
-                error.row = None if error.row is None else int(np.flatnonzero(rows)[error.row])
-                raise
+        else:
+            values, statuses = self._solve_selection(selection, array, context)
+            self._count_skipped(selection, asked, len(array))
+        if unsound is not None:
+            values[unsound] = np.nan
         return to_device(values, thetas), statuses
+
+    def _solve_selection(
+        self, selection: Selection, array: FloatArray, context: Context
+    ) -> tuple[FloatArray, StatusArray]:
+        chosen = selection.chosen
+        if len(chosen) == 0:
+            values: FloatArray = np.zeros((len(array), *self._adapter.solution_shape), dtype=array.dtype)
+            return values, np.zeros(len(array), dtype=np.uint8)
+        try:
+            solved = self._solve_rows(array[chosen], {name: values[chosen] for name, values in context.items()})
+        except RowError as error:
+            error.row = None if error.row is None else int(chosen[error.row])
+            raise
+        return selection.spread(solved[0]), selection.spread(solved[1])
+
+    def _count_skipped(self, selection: Selection, asked: NDArray[np.bool_] | None, rows: int) -> None:
+        wanted = rows if asked is None else int(asked.sum())
+        for name, count in ((KNOWN, rows - wanted), (IDENTICAL, wanted - len(selection.chosen))):
+            if count:
+                self._stats.counters[name] += count
 
     def _solve_rows(self, array: FloatArray, context: Context) -> tuple[FloatArray, StatusArray]:
         self._adapter.check(array, context)

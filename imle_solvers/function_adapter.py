@@ -27,6 +27,8 @@ class FunctionAdapter(SolverAdapter):
         context: names of the per-instance arrays that `fn` takes besides theta, or a mapping of names to their
             shapes for one instance.
         num_ones: about how many ones a solution has, if known.
+        binary: whether all feasible solutions have entries of zero and one only, so that target solutions that are
+            known need not be solved for.
 
     Raises:
         TypeError: `fn` is not callable.
@@ -43,6 +45,7 @@ class FunctionAdapter(SolverAdapter):
         batched: bool = False,
         context: Sequence[str] | Mapping[str, tuple[int, ...] | None] = (),
         num_ones: float | None = None,
+        binary: bool = False,
     ) -> None:
         if not callable(fn):
             raise TypeError(f"FunctionAdapter: expected a function, got {type(fn).__name__}")
@@ -55,6 +58,10 @@ class FunctionAdapter(SolverAdapter):
         self.parallelism = Parallelism.DEVICE if batched else Parallelism.PROCESSES
         self.context = dict(context) if isinstance(context, Mapping) else dict.fromkeys(context)
         self.num_ones = num_ones
+        self.binary = binary
+
+    def is_binary(self, context: Context) -> bool:
+        return self.binary
 
     def solve(self, state: Any, theta: FloatArray, **context: Any) -> Any:
         return self.fn(theta, **context)

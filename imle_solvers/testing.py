@@ -18,7 +18,8 @@ def check_adapter(adapter: SolverAdapter, theta: Tensor, **context: Any) -> None
 
     It must have its attributes; survive pickling; give the same solutions for an instance alone, in a batch, in
     another order, after other solves, in threads and in worker processes; leave theta as it is; take float32 as well
-    as float64; and solve each instance no worse than any solution it returned for another of the same context.
+    as float64; keep what `is_binary` claims; and solve each instance no worse than any solution it returned for
+    another of the same context.
 
     It cannot tell whether solutions are feasible, nor whether better ones exist: compare with brute force for that.
 
@@ -57,6 +58,8 @@ def check_adapter(adapter: SolverAdapter, theta: Tensor, **context: Any) -> None
         for executor in ("threads", "processes"):
             solved = solve(adapter, rows, executor=executor, num_workers=2)
             assert torch.equal(solved, z), f"{executor} solve differently"
+    if adapter.is_binary({name: values.numpy() for name, values in context.items()}):
+        assert ((z == 0) | (z == 1)).all(), "is_binary, but solutions have other entries than zero and one"
     if adapter.solution_shape == adapter.instance_shape:
         _check_no_rival_is_better(adapter, theta, z, context)
     with SolverLayer(adapter, num_workers=0) as layer:

@@ -25,6 +25,9 @@ class EnumeratedAdapter(SolverAdapter):
         self.parallelism = parallelism
         self.instance_shape = self.solutions.shape[1:]
 
+    def is_binary(self, context):
+        return bool(np.isin(self.solutions, [0, 1]).all())
+
     def solve(self, state, theta):
         values = np.tensordot(self.solutions, theta.astype(float), axes=theta.ndim)
         return self.solutions[int(values.argmax() if self.sense == "max" else values.argmin())]

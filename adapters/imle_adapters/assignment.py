@@ -70,6 +70,9 @@ class AssignmentAdapter(SolverAdapter):
                     "unmatched rows"
                 )
 
+    def is_binary(self, context: Context) -> bool:
+        return True
+
     def check(self, thetas: FloatArray, context: Context) -> None:
         if "unmatched" in context:
             finite = np.isfinite(context["unmatched"]).all(axis=1)

@@ -181,6 +181,9 @@ class ShortestPathAdapter(SolverAdapter):
         """The graph's edges, (u, v), or (u, v, key) for multigraphs; theta's order, unless cells have the costs."""
         return self.network.edges
 
+    def is_binary(self, context: Context) -> bool:
+        return True
+
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for bad context values, and for negative costs where `negative="raise"`."""
         batch = self._batch(thetas, context)

@@ -79,6 +79,9 @@ class MaxSpanningTreeAdapter(SolverAdapter):
         """The graph's edges in theta's order, (u, v), or (u, v, key) for multigraphs."""
         return self.network.edges
 
+    def is_binary(self, context: Context) -> bool:
+        return True
+
     def build(self) -> Callable[[FloatArray, FloatArray], None]:
         """Makes what the backend searches: a function that marks the trees of (N, E) scores in (N, E) zeros."""
         if self.backend == "networkx":

@@ -11,6 +11,7 @@ import torch.distributed
 from torch import Tensor
 
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
+from imle_solvers.estimators.certificate import solve_step
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, like, shift
 from imle_solvers.noise import Noise
 
@@ -31,8 +32,8 @@ class AIMLE(PerturbAndMAP):
     Samples whose downstream gradient is zero, or not finite, do not count, and a pass without any other does not move
     the state. The state is in buffers: it is saved, copied and moved with the model, stays on the device without
     synchronisation, keeps its precision where the model is cast to another, and is averaged over the ranks of
-    `torch.distributed`, so that all take the same step. It costs one solve a sample forward and one backward (forward
-    difference) or two in one batch (central).
+    `torch.distributed`, so that all take the same step. It costs one solve a sample forward, and backward at most
+    one (forward difference) or two in one batch (central).
 
     Args:
         noise, input_noise_temperature, target_noise_temperature, num_marginal_samples: see `IMLE`.
@@ -45,6 +46,7 @@ class AIMLE(PerturbAndMAP):
         step: eta, by how much beta moves; 1e-3 in the paper's experiments with NRI and discrete VAEs.
         momentum: how much of its last move beta makes again.
         decay: of n.
+        skip_known: whether target solutions that are known are not solved for, see `estimators.certificate`.
 
     Raises:
         ValueError: a number out of range.
@@ -70,6 +72,7 @@ class AIMLE(PerturbAndMAP):
         input_noise_temperature: float = 1.0,
         target_noise_temperature: float = 1.0,
         num_marginal_samples: int = 1,
+        skip_known: bool = True,
     ) -> None:
         super().__init__(
             noise,
@@ -95,6 +98,7 @@ class AIMLE(PerturbAndMAP):
         self.step = step
         self.momentum = momentum
         self.decay = decay
+        self.skip_known = skip_known
         self.register_buffer("beta", torch.tensor(initial_beta, dtype=torch.float64))
         self.register_buffer("norm", torch.tensor(initial_norm, dtype=torch.float64))
         self.register_buffer("last_move", torch.tensor(0.0, dtype=torch.float64))
@@ -107,13 +111,16 @@ class AIMLE(PerturbAndMAP):
         away = size * dz
         center = self.alpha * scores.unsqueeze(1)
         target = shift(center - away, noise, self.target_noise_temperature)
+        before = shift(scores.unsqueeze(1), noise, self.input_noise_temperature)
+        solved = Solved(values, ok)
         if self.symmetric:
             other = shift(center + away, noise, self.target_noise_temperature)
-            both = solve(torch.cat([other, target], dim=1), skip_nonfinite=True)
+            targets, befores = torch.cat([other, target], dim=1), torch.cat([before.expand_as(dz)] * 2, dim=1)
+            both = solve_step(solve, targets, befores, solved.repeat(2), self.skip_known)
             ahead, behind = both.split(sampling.draws)
             moved = difference(ahead, behind)
         else:
-            moved = difference(Solved(values, ok), solve(target, skip_nonfinite=True))
+            moved = difference(solved, solve_step(solve, target, before, solved, self.skip_known))
         if sampling.group > 1:
             groups = (sampling.num_samples, sampling.group)
             moved, active = moved.unflatten(1, groups).mean(2), active.unflatten(1, groups).any(2)

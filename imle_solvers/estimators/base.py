@@ -32,14 +32,27 @@ class Solved:
         oks = [None] * len(starts) if self.ok is None else self.ok.split(draws, dim=1)
         return [Solved(values, ok) for values, ok in zip(self.values.split(draws, dim=1), oks, strict=True)]
 
+    def repeat(self, times: int) -> Solved:
+        """The same so many times over, for solves that are to be fused."""
+        ok = None if self.ok is None else torch.cat([self.ok] * times, dim=1)
+        return Solved(torch.cat([self.values] * times, dim=1), ok)
+
 
 class Solve(Protocol):
-    """MAP states for scores in max form. Context and failures are dealt with inside."""
+    """MAP states for scores in max form. Context and failures are dealt with inside.
+
+    Attributes:
+        num_ones: about how many ones a solution has, None where that is unknown.
+        binary: whether solutions have entries of zero and one only.
+    """
 
     num_ones: float | None
+    binary: bool
 
-    def __call__(self, scores: Tensor, *, skip_nonfinite: bool = False) -> Solved:
+    def __call__(self, scores: Tensor, *, needed: Tensor | None = None, skip_nonfinite: bool = False) -> Solved:
         """Solves (B, M, *instance_shape): M problems for each of the B instances.
+
+        With `needed`, (B, M) bool, only those where it is true are solved; the others have solutions of zero.
 
         Scores that are not finite are an error, or, with `skip_nonfinite`, have solutions of NaN. Those of a backward
         pass are made of a downstream gradient, which may overflow. Its NaN must reach the optimiser, or the gradient

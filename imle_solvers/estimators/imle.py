@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
+from imle_solvers.estimators.certificate import solve_step
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, shift
 from imle_solvers.noise import Noise
 from imle_solvers.target import Target
@@ -20,7 +21,7 @@ class IMLE(PerturbAndMAP):
     Backward (Algorithm 1), under the same noise: mean_s [ z_s - MAP(theta'_s + tau_target * eps_s) ] with
     theta'_s = alpha * theta - beta * dL/dz_s. The forward solution is kept, not solved again.
 
-    It costs one solve a sample forward and one backward. The solution must have theta's shape. Where dL/dz or
+    It costs one solve a sample forward, and at most one backward. The solution must have theta's shape. Where dL/dz or
     the target is not finite, the instance's gradient is NaN and the other instances' are right, so that a gradient
     scaler sees and skips such steps.
 
@@ -33,6 +34,7 @@ class IMLE(PerturbAndMAP):
         target_noise_temperature: tau_target, 0 or more.
         num_marginal_samples: M; each sample is the mean of M draws, each of which gets its downstream gradient.
         scale_gradient: divides the gradient by the target's beta, which makes it a finite difference.
+        skip_known: whether target solutions that are known are not solved for, see `estimators.certificate`.
 
     Raises:
         ValueError: a number out of range, or `scale_gradient` with a target that has no beta.
@@ -48,6 +50,7 @@ class IMLE(PerturbAndMAP):
         target_noise_temperature: float = 1.0,
         num_marginal_samples: int = 1,
         scale_gradient: bool = False,
+        skip_known: bool = True,
     ) -> None:
         super().__init__(
             noise,
@@ -61,12 +64,15 @@ class IMLE(PerturbAndMAP):
         if scale_gradient and not isinstance(self.target, Target):
             raise ValueError(f"IMLE: scale_gradient divides by the beta of a Target, which {target!r} does not have")
         self.scale_gradient = scale_gradient
+        self.skip_known = skip_known
 
     def gradient(self, saved: Saved, dz: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
         """The mean difference between samples and targets."""
         scores, noise, values, ok = saved
         target = shift(self.target(scores.unsqueeze(1), dz), noise, self.target_noise_temperature)
-        gradient = difference(Solved(values, ok), solve(target, skip_nonfinite=True))
+        before = shift(scores.unsqueeze(1), noise, self.input_noise_temperature)
+        solved = Solved(values, ok)
+        gradient = difference(solved, solve_step(solve, target, before, solved, self.skip_known))
         gradient = gradient.squeeze(1) if sampling.draws == 1 else gradient.mean(1)
         if self.scale_gradient:
             assert isinstance(self.target, Target)

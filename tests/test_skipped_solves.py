@@ -1,0 +1,190 @@
+"""Solves that are not done: their results are those of solving."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imle_adapters import ShortestPathAdapter
+from imle_solvers import AIMLE, IMLE, HammingTarget, Normal, SolverLayer, Status, Target
+from imle_solvers.adapter import Parallelism
+from imle_solvers.batch_solver import IDENTICAL, KNOWN
+from imle_solvers.selection import select
+from tests.cases import CASES
+from tests.solvers import StatusAdapter, function_adapter, top_k
+
+ESTIMATORS = {
+    "imle": lambda **kw: IMLE(Normal(), Target(beta=0.7), **kw),
+    "imle, other temperature": lambda **kw: IMLE(Normal(), Target(beta=0.7), target_noise_temperature=0.3, **kw),
+    "imle, alpha of a half": lambda **kw: IMLE(Normal(), Target(alpha=0.5, beta=0.7), **kw),
+    "imle, Hamming target": lambda **kw: IMLE(Normal(), HammingTarget(), **kw),
+    "imle, means of three": lambda **kw: IMLE(Normal(), Target(beta=0.7), num_marginal_samples=3, **kw),
+    "aimle": lambda **kw: AIMLE(Normal(), initial_beta=0.4, **kw),
+    "aimle, symmetric": lambda **kw: AIMLE(Normal(), initial_beta=0.4, symmetric=True, **kw),
+}
+
+
+def gradients(make, theta, downstream, estimator, context=None, **kwargs):
+    """The gradient with and without skipping, and the layer that skipped."""
+    results = []
+    for skip in (False, True):
+        layer = SolverLayer(
+            make(),
+            estimator=estimator(skip_known=skip),
+            num_samples=3,
+            num_workers=0,
+            generator=torch.Generator().manual_seed(0),
+            **kwargs,
+        )
+        variable = theta.clone().requires_grad_()
+        z = layer(variable, **(context or {}))
+        downstream(z).backward()
+        results.append(variable.grad)
+    return *results, layer
+
+
+def hamming(label):
+    """Hamming's loss to a label, one for each instance; its gradient is one where the label is not set, else -1."""
+
+    def loss(z):
+        return (z * (1 - label.unsqueeze(1)) + (1 - z) * label.unsqueeze(1)).sum()
+
+    return loss
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_are_those_of_solving_everything(case, name):
+    adapter = CASES[case].make()
+    theta = CASES[case].theta(adapter, batch=8)
+    context = CASES[case].context(8)
+    if CASES[case].positive:
+        theta = theta + 20  # so that steps stay clear of negative costs
+    label = SolverLayer(adapter, num_workers=0).map(theta, **context)
+    label[4:] = label[4:].flip(0)
+    full, skipped, layer = gradients(CASES[case].make, theta, hamming(label), ESTIMATORS[name], context)
+    assert torch.equal(full, skipped)
+    binary = adapter.parallelism is not Parallelism.DEVICE and adapter.is_binary(context)
+    if name in ("imle", "aimle") and binary:
+        assert layer.stats().counters[KNOWN] > 0
+    assert binary or KNOWN not in layer.stats().counters
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([-1.0, 1.0]), st.floats(0.01, 5.0))
+def test_any_step_that_favours_a_solution_leaves_it_optimal(seed, sign, size):
+    """The statement of the certificate, against enumeration."""
+    rng = np.random.default_rng(seed)
+    solutions = rng.integers(0, 2, (12, 6)).astype(float)
+    scores = rng.normal(size=6)
+    best = solutions[(solutions @ scores).argmax()]
+    step = size * np.abs(rng.normal(size=6)) * np.where(best == 1, 1, -1) * (rng.random(6) < 0.7)
+    assert ((solutions @ (scores + step)).max() - best @ (scores + step)) <= 1e-12
+    layer = SolverLayer(
+        function_adapter(lambda theta: solutions[(solutions @ theta).argmax()], n=6, binary=True),
+        estimator=IMLE(None, lambda scores, dz: scores - dz),
+        num_workers=0,
+    )
+    theta = torch.from_numpy(scores[None]).requires_grad_()
+    layer(theta).backward(torch.from_numpy(-step[None]))
+    assert (theta.grad == 0).all()
+    assert layer.stats().counters[KNOWN] == 1
+
+
+def test_what_is_known_is_not_solved():
+    """Once samples equal their labels nothing is solved backward; where dL/dz is zero, neither."""
+    layer = SolverLayer(top_k(5, 2), estimator=IMLE(None), num_workers=0)
+    theta = torch.randn(6, 5, requires_grad=True)
+    z = layer(theta)
+    hamming(z.detach())(z.unsqueeze(1)).backward()
+    assert layer.stats().instances == 12
+    assert layer.stats().counters[KNOWN] == 6
+    assert layer.stats().solve_times.bins.total() == 6
+    assert (theta.grad == 0).all()
+    layer(theta).backward(torch.zeros(6, 5))
+    assert layer.stats().counters[KNOWN] == 12
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_steps_that_are_not_finite_are_never_known(value):
+    layer = SolverLayer(top_k(5, 2), estimator=IMLE(None), num_workers=0)
+    theta = torch.randn(3, 5, requires_grad=True)
+    z = layer(theta)
+    dz = torch.zeros(3, 5)
+    dz[1] = torch.where(z[1].detach() == 1, -1.0, 1.0) * value
+    z.backward(dz)
+    assert theta.grad[1].isnan().all()
+    assert (theta.grad[[0, 2]] == 0).all()
+
+
+def test_a_sample_that_failed_is_not_known():
+    class Fails(StatusAdapter):
+        def is_binary(self, context):
+            return True
+
+    layer = SolverLayer(Fails(), estimator=IMLE(None), num_workers=0, on_failure="zero_grad")
+    theta = torch.ones(2, 3, requires_grad=True)
+    layer(theta, status=torch.tensor([0, int(Status.INFEASIBLE)])).sum().backward()
+    assert layer.stats().statuses[Status.INFEASIBLE] == 2
+    assert (theta.grad[1] == 0).all()
+
+
+def test_identical_rows_are_solved_once():
+    solves = []
+    adapter = function_adapter(lambda theta: (solves.append(1), theta * 2)[1], n=3)
+    layer = SolverLayer(adapter, estimator=IMLE(None), num_samples=4, num_workers=0)
+    theta = torch.randn(5, 3)[[0, 1, 0, 2, 2, 2]]
+    z = layer(theta)
+    assert torch.equal(z, (2 * theta).unsqueeze(1).expand(-1, 4, -1))
+    assert len(solves) == 3
+    assert layer.stats().counters[IDENTICAL] == 21
+    assert layer.stats().statuses[Status.OPTIMAL] == 24
+
+
+def test_rows_of_another_context_are_not_identical():
+    graph = ShortestPathAdapter.grid(3, 3)
+    layer = SolverLayer(graph, num_workers=0)
+    blocked = torch.zeros(3, 3, 3, dtype=torch.bool)
+    blocked[2, 1, 1] = True
+    costs = torch.ones(3, 3, 3)
+    costs[:, 1, 1] = 0.1
+    z = layer.map(costs, blocked=blocked)
+    assert torch.equal(z[0], z[1])
+    assert not torch.equal(z[0], z[2])
+    assert layer.stats().counters[IDENTICAL] == 1
+
+
+def test_errors_name_the_row_of_the_batch_though_others_are_skipped():
+    def fail(theta):
+        if theta[0] == 7:
+            raise ValueError("seven")
+        return theta
+
+    layer = SolverLayer(function_adapter(fail), num_workers=0)
+    with pytest.raises(RuntimeError, match="instance 4, sample 0.*seven"):
+        layer.map(torch.tensor([[1.0, 1], [1, 1], [1, 1], [2, 2], [7, 7], [7, 7]]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=12),
+    st.data(),
+)
+def test_every_asked_row_gets_the_solution_of_its_like(rows, data):
+    thetas = np.array(rows, dtype=float)
+    context = {"k": np.array([sum(row) % 2 for row in rows])}
+    needed = data.draw(st.none() | st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+    mask = None if needed is None else np.array(needed)
+    selection = select(thetas, context, mask)
+    asked = np.ones(len(rows), dtype=bool) if mask is None else mask
+    if selection is None:
+        assert asked.all()
+        assert len({tuple(row) for row in rows}) == len(rows)
+        return
+    solved = thetas[selection.chosen] + 1
+    expected = np.where(asked[:, None], thetas + 1, 0)
+    np.testing.assert_array_equal(selection.spread(solved), expected)
+    assert len(selection.chosen) == len({row for row, is_asked in zip(rows, asked, strict=True) if is_asked})
