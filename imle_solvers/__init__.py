@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from imle_solvers.executors import AutoExecutor as AutoExecutor
     from imle_solvers.executors import Executor as Executor
     from imle_solvers.executors import ProcessExecutor as ProcessExecutor
+    from imle_solvers.executors import RayExecutor as RayExecutor
     from imle_solvers.executors import SerialExecutor as SerialExecutor
     from imle_solvers.executors import ThreadExecutor as ThreadExecutor
     from imle_solvers.function_adapter import FunctionAdapter as FunctionAdapter
@@ -90,7 +91,7 @@ _EXPORTS = {
         "PerturbedOptimizer",
         "StraightThrough",
     ),
-    "executors": ("AutoExecutor", "Executor", "ProcessExecutor", "SerialExecutor", "ThreadExecutor"),
+    "executors": ("AutoExecutor", "Executor", "ProcessExecutor", "RayExecutor", "SerialExecutor", "ThreadExecutor"),
     "function_adapter": ("FunctionAdapter",),
     "layer": ("SolverLayer",),
     "losses": ("FenchelYoungLoss", "SPOPlusLoss", "ScoreFunctionLoss"),

@@ -1,15 +1,24 @@
-"""Where solves run: in-process, in threads, in worker processes, or wherever it is fastest."""
+"""Where solves run: in-process, in threads, in worker processes, on a Ray cluster, or wherever it is fastest."""
 
 from __future__ import annotations
 
 from imle_solvers.executors.auto import AutoExecutor
 from imle_solvers.executors.base import Executor
+from imle_solvers.executors.cluster import RayExecutor
 from imle_solvers.executors.cpus import available_cpus
 from imle_solvers.executors.processes import ProcessExecutor
 from imle_solvers.executors.serial import SerialExecutor
 from imle_solvers.executors.threads import ThreadExecutor
 
-__all__ = ["AutoExecutor", "Executor", "ProcessExecutor", "SerialExecutor", "ThreadExecutor", "make_executor"]
+__all__ = [
+    "AutoExecutor",
+    "Executor",
+    "ProcessExecutor",
+    "RayExecutor",
+    "SerialExecutor",
+    "ThreadExecutor",
+    "make_executor",
+]
 
 _NAMES = ("auto", "serial", "threads", "processes")
 
