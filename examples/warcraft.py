@@ -11,6 +11,7 @@ label. Before training all tiles cost about the same to the layer; it goes strai
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from warcraft_data import SIZES, SPLITS, Maps, generate, read, write
 from warcraft_model import METHODS, PlainModel, SolverModel
 from warcraft_picture import draw
 from warcraft_training import SCHEDULES, Budget, Training
+
+from imle_solvers import Executor, RayExecutor
 
 PLAIN = "none"
 
@@ -76,6 +79,12 @@ def parse_options() -> tuple[Parser, argparse.Namespace]:
     add("--temperature", type=float, default=0.01, help="of the noise, in units of cost; default 0.01")
     add("--device", default="cpu", help="device of the network, for example cuda; default cpu")
     add("--workers", type=int, metavar="N", help="threads that solve, 0 for none; default: one for each CPU")
+    add(
+        "--ray",
+        metavar="ADDRESS",
+        help="solve on a Ray cluster, by --workers actors: its host:port, auto for the one that runs here, or local to "
+        "start one",
+    )
     add("--save", type=Path, metavar="FILE", help="save the training here after each epoch")
     add("--resume", type=Path, metavar="FILE", help="go on with a saved training, up to --epochs in all")
     options = parser.parse()
@@ -114,8 +123,8 @@ def load_maps(options: argparse.Namespace) -> dict[str, Maps]:
     }
 
 
-def start_training(options: argparse.Namespace, method: str, seed: int) -> Training:
-    """A new training of the layer, or of the plain network."""
+def start_training(options: argparse.Namespace, method: str, seed: int, executor: Executor | None) -> Training:
+    """A new training of the layer, which solves where `executor` says, or of the plain network."""
     torch.manual_seed(seed)
     model: SolverModel | PlainModel
     if method == PLAIN:
@@ -128,6 +137,7 @@ def start_training(options: argparse.Namespace, method: str, seed: int) -> Train
             beta=options.beta,
             temperature=options.temperature,
             workers=options.workers,
+            executor=executor,
             seed=seed,
         )
     return Training(
@@ -157,17 +167,23 @@ def main() -> None:
                 write(options.write, split, maps[split])
             print(f"maps: {options.write}/{options.size}x{options.size}")
             return
-        if options.compare:
-            compare(options, maps)
-            return
-        training = start_training(options, options.method, options.seed)
+        executor = RayExecutor(options.ray, options.workers) if options.ray else None
+        if not options.compare:
+            training = start_training(options, options.method, options.seed, executor)
         if options.resume:
             training.resume(options.resume)
         if options.save:
             options.save.parent.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
-    train_and_draw(options, maps, training)
+    with executor or contextlib.nullcontext():
+        try:
+            if options.compare:
+                compare(options, maps, executor)
+            else:
+                train_and_draw(options, maps, training)
+        except ConnectionError as error:
+            parser.error(f"--ray: {error}")
 
 
 def train_and_draw(options: argparse.Namespace, maps: dict[str, Maps], training: Training) -> None:
@@ -181,7 +197,7 @@ def train_and_draw(options: argparse.Namespace, maps: dict[str, Maps], training:
     if isinstance(training.model, SolverModel):
         print(f"layer: {training.model.layer.stats()}")
         if not options.no_baseline:
-            plain = start_training(options, PLAIN, options.seed)
+            plain = start_training(options, PLAIN, options.seed, None)
             report(title(PLAIN), plain, test, "before training")
             budget = Budget(options.epochs, seconds=training.history[-1].seconds)
             plain.fit(maps["train"], maps["val"], budget, title=title(PLAIN))
@@ -190,7 +206,7 @@ def train_and_draw(options: argparse.Namespace, maps: dict[str, Maps], training:
     save_picture(draw(trainings, test), options.out, "warcraft")
 
 
-def compare(options: argparse.Namespace, maps: dict[str, Maps]) -> None:
+def compare(options: argparse.Namespace, maps: dict[str, Maps], executor: Executor | None) -> None:
     """Trains several methods for the same epochs, the plain network for the time of the slowest; tabulates and draws.
 
     The learning curve is not measured on the way, so that the time and the solves are those of training.
@@ -198,7 +214,7 @@ def compare(options: argparse.Namespace, maps: dict[str, Maps]) -> None:
     results: dict[str, list[Result]] = {method: [] for method in options.compare}
     for seed in range(options.seed, options.seed + options.seeds):
         for method in sorted(options.compare, key=lambda method: method == PLAIN):
-            training = start_training(options, method, seed)
+            training = start_training(options, method, seed, executor)
             slowest = max((runs[-1].seconds for runs in results.values() if runs), default=None)
             budget = Budget(options.epochs, seconds=slowest if method == PLAIN else None)
             training.fit(maps["train"], None, budget, title=f"{method}, seed {seed}")

@@ -12,6 +12,7 @@ from imle_solvers import (
     IMLE,
     Blackbox,
     Estimator,
+    Executor,
     FenchelYoungLoss,
     Identity,
     Normal,
@@ -135,6 +136,7 @@ class SolverModel(nn.Module):
         beta: lambda of I-MLE.
         temperature: of the noise, in units of cost.
         workers: threads that solve; None: one for each CPU.
+        executor: solves in place of threads; None: none.
         seed: of the noise.
     """
 
@@ -147,6 +149,7 @@ class SolverModel(nn.Module):
         beta: float,
         temperature: float,
         workers: int | None,
+        executor: Executor | None = None,
         seed: int,
     ) -> None:
         super().__init__()
@@ -155,7 +158,8 @@ class SolverModel(nn.Module):
         self.layer = SolverLayer(
             ShortestPathAdapter.grid(size, size),
             estimator=make_estimator(method, beta=beta, temperature=temperature),
-            num_workers=workers,
+            executor=executor,
+            num_workers=workers if executor is None else None,
             generator=Generator().manual_seed(seed),
         )
 

@@ -174,8 +174,11 @@ class Actors:
         if doing is _Doing.STARTING:
             worker.process_id = answer
         elif answer[0] == "loaded":
-            worker.known.add(worker.key)
             worker.false_starts = 0
+            if worker.key in self._adapters:
+                worker.known.add(worker.key)
+            else:  # gone in the meantime
+                worker.gone.append(worker.key)
         elif answer[0] == "solved":
             _, seconds, values, statuses, counters = answer
             batch.backlog.solved(worker.chunk, values, statuses)
