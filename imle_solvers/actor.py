@@ -37,13 +37,12 @@ class SolverActor:
         """The actor's process; an answer says that it has been placed."""
         return os.getpid()
 
-    def load(self, key: int, pickled: bytes, gone: Iterable[int]) -> Answer:
+    def load(self, key: int, pickled: bytes) -> Answer:
         """Takes an adapter and builds its state.
 
         Args:
             key: the adapter's number.
             pickled: the adapter.
-            gone: numbers of adapters to drop.
 
         Returns:
             ("loaded",), or ("failed", problem, row, traceback, pickled cause).
@@ -52,14 +51,17 @@ class SolverActor:
         from imle_solvers.errors import AdapterError
         from imle_solvers.worker import _load
 
-        for other in gone:
-            self._solvers.pop(other, None)
         try:
             adapter = _load(pickled)
             self._solvers[key] = adapter, build_state(adapter)
         except AdapterError as error:
             return _failed(error)
         return ("loaded",)
+
+    def forget(self, keys: Iterable[int]) -> None:
+        """Drops adapters and their states."""
+        for key in keys:
+            self._solvers.pop(key, None)
 
     def solve(self, key: int, thetas: FloatArray, context: Mapping[str, Any], start: int) -> Answer:
         """Solves a chunk.

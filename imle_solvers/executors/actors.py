@@ -102,7 +102,7 @@ class Actors:
         return [worker.process_id for worker in self._workers if worker.process_id is not None]
 
     def forget(self, keys: Sequence[int]) -> None:
-        """Has actors drop adapters that are gone, with the next that they load."""
+        """Has actors drop adapters that are gone, before their next chunk."""
         for key in keys:
             self._adapters.pop(key, None)
             self._row_seconds.pop(key, None)
@@ -146,11 +146,13 @@ class Actors:
         """Gives an actor the adapter if it needs it, else its next chunk, if there is one."""
         if batch.failure is not None or not batch.backlog.waiting:
             return
+        if worker.gone:
+            worker.actor.forget.remote(worker.gone)
+            worker.gone = []
         worker.key = batch.key
         if batch.key not in worker.known:
             worker.doing = _Doing.LOADING
-            worker.answer = worker.actor.load.remote(batch.key, self._adapters[batch.key], worker.gone)
-            worker.gone = []
+            worker.answer = worker.actor.load.remote(batch.key, self._adapters[batch.key])
             return
         placed = sum(worker.doing is not _Doing.STARTING for worker in self._workers)
         start, stop = worker.chunk = batch.backlog.take(placed, self._row_seconds.get(batch.key))
@@ -234,14 +236,18 @@ class Actors:
                     len(self._workers) - len(starting),
                     len(self._workers),
                     self._needs,
-                    self._connection.nodes(),
+                    self._nodes(),
                 )
         elif now - self._last_placed > self._start_timeout:
             raise WorkerDiedError(
                 f"no Ray actor has started within {self._start_timeout:g} s: each takes {self._needs}, the nodes have "
-                f"{self._connection.nodes()}, some of which others may use. Ask for less with resources=, add nodes, "
-                "or allow more time with start_timeout="
+                f"{self._nodes()}, some of which others may use. Ask for less with resources=, add nodes, or allow "
+                "more time with start_timeout="
             )
+
+    def _nodes(self) -> list[dict[str, float]]:
+        """What each node has of what an actor takes."""
+        return [{name: node.get(name, 0) for name in self._needs} for node in self._connection.nodes()]
 
     def _start(self) -> _Worker:
         special = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}

@@ -44,11 +44,7 @@ class Connection:
 
     def nodes(self) -> Sequence[Mapping[str, float]]:
         """What each living node has of each resource, used or not."""
-        return [
-            {name: amount for name, amount in node["Resources"].items() if not name.startswith("node:")}
-            for node in ray.nodes()
-            if node["Alive"]
-        ]
+        return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
     def leave(self) -> None:
         """Says that one of those who joined is done; Ray is shut down after the last, unless others started it."""
@@ -106,14 +102,14 @@ def _current() -> Connection:
 def _find(address: str | None) -> str:
     """What to tell Ray: the address of a cluster that can be reached, or "local"."""
     if address in (None, "auto"):
-        found = os.environ.get("RAY_ADDRESS") or _started_here()
-        if address is None and (found is None or not _reached(found)):
-            return "local"
-        if found is None:
+        named, started = os.environ.get("RAY_ADDRESS"), _started_here()
+        if started is not None and not _reached(started):  # it ended without a word
+            started = None
+        if address == "auto" and not named and not started:
             raise ConnectionError(
                 'address="auto" found no Ray cluster; start one with `ray start --head`, or leave out the address'
             )
-        address = found
+        address = named or started or "local"
     assert address is not None
     if not _reached(address):
         raise ConnectionError(
