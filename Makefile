@@ -28,10 +28,10 @@ custom: $(VENV)/.examples
 	$(RUN) examples/custom_solver.py
 
 test: $(VENV)/.dev
-	$(RUN) -m pytest -n auto --maxprocesses 8
+	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
 quick: $(VENV)/.dev
-	$(RUN) -m pytest -n auto --maxprocesses 8 -m "not slow"
+	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadgroup -m "not slow"
 
 check: $(VENV)/.dev
 	$(RUN) -m ruff check

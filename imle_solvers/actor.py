@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -45,17 +44,18 @@ class SolverActor:
             pickled: the adapter.
 
         Returns:
-            ("loaded",), or ("failed", problem, row, traceback, pickled cause).
+            ("loaded",), or ("failed", *packed error).
         """
         from imle_solvers.chunk import build_state
         from imle_solvers.errors import AdapterError
-        from imle_solvers.worker import _load
+        from imle_solvers.remote_error import pack
+        from imle_solvers.worker import load
 
         try:
-            adapter = _load(pickled)
+            adapter = load(pickled)
             self._solvers[key] = adapter, build_state(adapter)
         except AdapterError as error:
-            return _failed(error)
+            return "failed", *pack(error)
         return ("loaded",)
 
     def forget(self, keys: Iterable[int]) -> None:
@@ -72,12 +72,13 @@ class SolverActor:
             start: the chunk's first row in the batch.
 
         Returns:
-            ("solved", seconds, values, statuses, counters), or ("failed", problem, row, traceback, pickled cause).
+            ("solved", seconds, values, statuses, counters), or ("failed", *packed error).
         """
         import numpy as np
 
         from imle_solvers.chunk import solve_chunk
         from imle_solvers.errors import AdapterError
+        from imle_solvers.remote_error import pack
 
         adapter, state = self._solvers[key]
         begin = time.perf_counter()
@@ -87,11 +88,5 @@ class SolverActor:
         try:
             solved = solve_chunk(adapter, state, thetas, context, start)
         except AdapterError as error:
-            return _failed(error)
+            return "failed", *pack(error)
         return "solved", time.perf_counter() - begin, solved.values, solved.statuses, solved.counters
-
-
-def _failed(error: Any) -> Answer:
-    from imle_solvers.worker import _pickled
-
-    return "failed", error.problem, error.row, traceback.format_exc(), _pickled(error.__cause__)

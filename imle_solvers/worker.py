@@ -11,7 +11,7 @@ tuples:
     ("solve", key, layout, start, stop,       ("started",) when the state is there, if it is to be announced, then
         announce)
                                               ("solved", seconds, counters) or
-                                              ("failed", problem, row, traceback, pickled cause)
+                                              ("failed", *packed error)
     ("stop",)                                 -
 
 The lifeline is a pipe into which nobody writes: it ends with the parent, however that dies.
@@ -27,13 +27,13 @@ import select
 import signal
 import sys
 import time
-import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
 from imle_solvers.adapter import SolverAdapter
 from imle_solvers.chunk import States, solve_chunk
 from imle_solvers.errors import AdapterError
+from imle_solvers.remote_error import pack
 from imle_solvers.shared_batch import STATUSES, THETAS, VALUES, Layout, SharedMemory
 
 
@@ -81,13 +81,13 @@ def _solve(
         memory.array(layout, STATUSES)[start:stop] = solved.statuses
         return "solved", time.perf_counter() - begin, solved.counters
     except AdapterError as error:
-        return "failed", error.problem, error.row, traceback.format_exc(), _pickled(error.__cause__)
+        return "failed", *pack(error)
 
 
 def _state(adapters: dict[int, bytes | SolverAdapter], states: States, key: int) -> tuple[SolverAdapter, Any]:
     adapter = adapters[key]
     if isinstance(adapter, bytes):  # unpickled here and not on arrival, so that a failure has somebody to go to
-        adapter = adapters[key] = _load(adapter)
+        adapter = adapters[key] = load(adapter)
     return adapter, states.of(adapter)
 
 
@@ -95,7 +95,8 @@ def _send(connection: Connection[Any, Any], *message: Any) -> None:
     connection.send_bytes(pickle.dumps(message, protocol=5))
 
 
-def _load(data: bytes) -> SolverAdapter:
+def load(data: bytes) -> SolverAdapter:
+    """The adapter; what goes wrong is an `AdapterError`."""
     try:
         adapter: SolverAdapter = pickle.loads(data)
     except Exception as error:
@@ -105,16 +106,6 @@ def _load(data: bytes) -> SolverAdapter:
         )
         raise AdapterError(problem) from error
     return adapter
-
-
-def _pickled(cause: BaseException | None) -> bytes | None:
-    """The cause as the parent will be able to load it, None if it will not."""
-    try:
-        data = pickle.dumps(cause)
-        pickle.loads(data)
-    except Exception:
-        return None
-    return data
 
 
 def _end_with(lifeline: int) -> None:

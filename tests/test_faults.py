@@ -26,7 +26,7 @@ from imle_solvers import (
     Status,
     WorkerDiedError,
 )
-from imle_solvers.executors.pool import RESTARTS
+from imle_solvers.executors.backlog import RESTARTS
 from tests.solvers import FaultyAdapter, function_adapter, identity, slow
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")

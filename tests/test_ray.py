@@ -29,7 +29,7 @@ from imle_solvers import (
     SolverLayer,
     WorkerDiedError,
 )
-from imle_solvers.executors.pool import RESTARTS
+from imle_solvers.executors.backlog import RESTARTS
 from tests.conftest import ROOT
 from tests.solvers import (
     CountingAdapter,
@@ -46,7 +46,7 @@ from tests.solvers import (
 from tests.test_faults import EXITS, KILLS, KILLS_ONCE, batch, check, gone, kill
 
 ray = pytest.importorskip("ray", reason="needs Ray, the extra imle-solvers[ray]")
-from imle_solvers.executors import actors, connection  # noqa: E402
+from imle_solvers.executors.cluster import actors, connection  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,

@@ -29,7 +29,7 @@ from imle_solvers import (
     Status,
     WorkerDiedError,
 )
-from imle_solvers.executors.pool import RESTARTS
+from imle_solvers.executors.backlog import RESTARTS
 
 SECONDS = float(os.environ.get("IMLE_SOAK_SECONDS", "20"))
 TIMEOUT = 3.0

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from imle_solvers import ProcessExecutor, Status
-from imle_solvers.executors.pool import RESTARTS
+from imle_solvers.executors.backlog import RESTARTS
 from tests.programs import alive, needs_proc, pids, wait_until
 from tests.solvers import function_adapter, identity
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
-import pickle
 import subprocess
 import time
 import weakref
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -19,16 +17,15 @@ import numpy as np
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.errors import AdapterError, WorkerDiedError
+from imle_solvers.executors.backlog import RESTARTS, Backlog, Chunk
 from imle_solvers.executors.base import Progress
 from imle_solvers.executors.worker_process import WorkerProcess, cannot_start
+from imle_solvers.remote_error import first_of, unpack
 from imle_solvers.report import Report
 from imle_solvers.shared_batch import STATUSES, THETAS, VALUES, Layout, SharedMemory
 from imle_solvers.status import Status
 
 _log = logging.getLogger(__name__)
-
-RESTARTS = "worker restarts"
-"""Counts, among an adapter's own, the workers that died or hung and were replaced."""
 
 _CHUNK_SECONDS = 0.02
 """How long a chunk should take to solve: long beside the 0.3 ms until the next one is there, short beside a batch."""
@@ -56,7 +53,7 @@ class _Worker(WorkerProcess):
         self.known: set[int] = set()
         self.built: set[int] = set()
         self.dropped: list[int] = []
-        self.chunk: tuple[int, int] | None = None
+        self.chunk: Chunk | None = None
         self.deadline: float | None = None
 
 
@@ -70,9 +67,7 @@ class _Batch:
     thetas: FloatArray
     report: Report
     progress: Progress | None
-    retries: deque[tuple[int, int]] = field(default_factory=deque)
-    next_row: int = 0
-    deaths: Counter[int] = field(default_factory=Counter)
+    backlog: Backlog
     counters: Counter[str] = field(default_factory=Counter)
     failure: AdapterError | None = None
 
@@ -150,7 +145,9 @@ class Pool:
         for name, array in arrays.items():
             self._memory.context(layout, name)[:] = array
         report.copying = time.perf_counter() - begin
-        batch = _Batch(key, pickled, layout, thetas, report, progress)
+        # With a timeout one by one, so that a worker that hangs takes no other row with it.
+        backlog = Backlog(len(thetas), _CHUNK_SECONDS if self._timeout is None else 0)
+        batch = _Batch(key, pickled, layout, thetas, report, progress, backlog)
         for worker in self._workers:
             self._hand_out(worker, batch)
         while busy := [worker for worker in self._workers if worker.chunk is not None]:
@@ -159,7 +156,7 @@ class Pool:
                 if worker.connection in ready:
                     self._hear(worker, batch)
             self._end_overdue(batch)
-            if batch.retries:  # of a worker that died, when others had nothing left to do
+            if batch.backlog:  # of a worker that died, when others had nothing left to do
                 for worker in self._workers:
                     if worker.chunk is None:
                         self._hand_out(worker, batch)
@@ -172,11 +169,9 @@ class Pool:
 
     def _hand_out(self, worker: _Worker, batch: _Batch) -> None:
         """Gives a worker its next chunk, if there is one."""
-        if batch.failure is not None:
+        if batch.failure is not None or not batch.backlog:
             return
-        chunk = self._next_chunk(batch)
-        if chunk is None:
-            return
+        chunk = batch.backlog.take(len(self._workers), self._row_seconds.get(batch.key))
         built = batch.key in worker.built
         # Word that it has started takes time, so it is asked for only where it tells something.
         announce = not built or self._timeout is not None
@@ -205,26 +200,6 @@ class Pool:
     def _start_clock(self, worker: _Worker) -> None:
         worker.deadline = None if self._timeout is None else time.monotonic() + self._timeout
 
-    def _next_chunk(self, batch: _Batch) -> tuple[int, int] | None:
-        if batch.retries:
-            return batch.retries.popleft()
-        start, rows = batch.next_row, len(batch.thetas)
-        if start == rows:
-            return None
-        batch.next_row = min(rows, start + self._chunk_size(batch.key, rows, rows - start))
-        return start, batch.next_row
-
-    def _chunk_size(self, key: int, rows: int, left: int) -> int:
-        """How many rows to give a worker: by the time they took so far, and less towards the end of a batch."""
-        if self._timeout is not None:
-            return 1  # so that a worker that hangs takes no other row with it
-        workers = len(self._workers)
-        if key not in self._row_seconds:
-            return math.ceil(rows / (4 * workers))
-        timely = max(1, int(_CHUNK_SECONDS / max(self._row_seconds[key], 1e-9)))
-        share = math.ceil(rows / workers)
-        return share if timely >= share else min(timely, math.ceil(left / (2 * workers)))
-
     def _hear(self, worker: _Worker, batch: _Batch) -> None:
         """Takes a worker's next message, or the news of its death."""
         assert worker.chunk is not None
@@ -251,10 +226,7 @@ class Pool:
             if batch.progress is not None:
                 batch.progress(stop - start)
         else:
-            failure = _failure(*rest)
-            # The first row in order, not in time, so that every run reports the same.
-            if batch.failure is None or (failure.row or 0) < (batch.failure.row or 0):
-                batch.failure = failure
+            batch.failure = first_of(batch.failure, unpack(*rest))
         self._hand_out(worker, batch)
 
     def _measure(self, key: int, seconds: float) -> None:
@@ -286,8 +258,8 @@ class Pool:
     def _replace(self, worker: _Worker, batch: _Batch) -> None:
         """Starts another worker in place of one that died or hung, and sees to it that its chunk is solved.
 
-        Who killed it is unknown, so the rows of the chunk are solved again one by one. A row on which a worker dies
-        for the second time is CRASHED, alone. A worker that had not begun to solve was killed by none of them.
+        A row on which a worker dies for the second time is CRASHED, alone. A worker that had not begun to solve was
+        killed by none of them.
         """
         worker.kill()
         worker.process.wait()
@@ -299,7 +271,10 @@ class Pool:
         batch.counters[RESTARTS] += 1
         _log.warning("worker process %d ended %s and is replaced", worker.process.pid, worker.how)
         if worker.chunk is not None and worker.started:
-            self._retry(worker.chunk, batch)
+            thetas = self._memory.array(batch.layout, THETAS)
+            thetas[slice(*worker.chunk)] = batch.thetas[slice(*worker.chunk)]  # a solver may have overwritten them
+            for row in batch.backlog.lost(worker.chunk):
+                self._give_up(batch, row, Status.CRASHED)
         elif worker.chunk is not None:
             # One that has solved before was killed while it waited, which is nobody's fault here.
             self._false_starts += not worker.built
@@ -308,21 +283,10 @@ class Pool:
                 raise WorkerDiedError(
                     f"{_FALSE_STARTS} worker processes in a row ended while {doing}, the last {worker.how}"
                 )
-            batch.retries.append(worker.chunk)
+            batch.backlog.put_back(worker.chunk)
         index = self._workers.index(worker)
         self._workers[index] = self._start()
         self._hand_out(self._workers[index], batch)
-
-    def _retry(self, chunk: tuple[int, int], batch: _Batch) -> None:
-        thetas = self._memory.array(batch.layout, THETAS)
-        for row in range(*chunk):
-            # One death is charged to every row of the chunk, as any of them may be the reason.
-            batch.deaths[row] += 1
-            if batch.deaths[row] > 1:
-                self._give_up(batch, row, Status.CRASHED)
-            else:
-                thetas[row] = batch.thetas[row]  # a solver may have overwritten it before it died
-                batch.retries.append((row, row + 1))
 
     def _start(self) -> _Worker:
         return _Worker(self._memory.descriptor)
@@ -361,10 +325,3 @@ def _memory() -> SharedMemory:
         return SharedMemory()
     except OSError as error:
         raise cannot_start(error) from error
-
-
-def _failure(problem: str, row: int | None, trace: str, cause: bytes | None) -> AdapterError:
-    failure = AdapterError(problem, row)
-    failure.add_note(f"Traceback in the worker:\n{trace}")
-    failure.__cause__ = pickle.loads(cause) if cause is not None else None
-    return failure

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import itertools
 import math
 import os
 import sys
 import threading
 import weakref
 
-import cloudpickle
-
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.errors import AdapterError
+from imle_solvers.executors.adapter_keys import AdapterKeys
 from imle_solvers.executors.base import Executor, Progress
 from imle_solvers.executors.cpus import check_num_workers
 from imle_solvers.executors.pool import Pool
@@ -51,7 +49,7 @@ class ProcessExecutor(Executor):
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._pool: Pool | None = None
-        self._adapters = _AdapterKeys()
+        self._adapters = AdapterKeys()
 
     def prepare(self, adapter: SolverAdapter) -> None:
         """Starts workers, and has them build the adapter's state."""
@@ -109,38 +107,6 @@ def _end(pool: Pool, lock: threading.Lock) -> None:
     # At exit another thread may be in a batch, and must not see its workers vanish; they end by their lifelines.
     if lock.acquire(blocking=False):
         pool.close()
-
-
-class _AdapterKeys:
-    """Numbers the adapters that were sent to workers, and notes those that are gone."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count()
-        self._known: dict[int, tuple[int, bytes]] = {}
-        self._dropped: list[int] = []
-
-    def number(self, adapter: SolverAdapter) -> tuple[int, bytes]:
-        """The adapter's number, and the adapter pickled."""
-        if id(adapter) not in self._known:
-            try:
-                if "__mp_main__" in sys.modules:  # the main script's name in what multiprocessing spawns
-                    cloudpickle.register_pickle_by_value(sys.modules["__mp_main__"])
-                pickled = cloudpickle.dumps(adapter)
-            except Exception as error:
-                problem = f"{adapter!r} cannot be sent to worker processes: {type(error).__name__}: {error}"
-                raise AdapterError(f"{problem}. Make it picklable, or use num_workers=0") from error
-            self._known[id(adapter)] = next(self._numbers), pickled
-            weakref.finalize(adapter, self._forget, id(adapter)).atexit = False
-        return self._known[id(adapter)]
-
-    def _forget(self, adapter_id: int) -> None:
-        self._dropped.append(self._known.pop(adapter_id)[0])
-
-    def dropped(self) -> list[int]:
-        """The numbers of the adapters that are gone since the last call."""
-        keys = self._dropped[:]
-        del self._dropped[: len(keys)]
-        return keys
 
 
 def _seconds(timeout: float | datetime.timedelta | None) -> float | None:

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 _GRACE_SECONDS = 2.0
 """How long a worker may take to end by itself when it is told to."""
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 """Workers are the parallelism: libraries inside them must not multiply it."""
 
 
@@ -56,7 +56,7 @@ class WorkerProcess:
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
+                env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
                 pass_fds=descriptors,
                 start_new_session=True,  # Ctrl-C is for the parent alone, from the first moment on
             )

@@ -8,20 +8,25 @@ import logging
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from imle_solvers.actor import SolverActor
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.errors import AdapterError, WorkerDiedError
-from imle_solvers.executors.backlog import Backlog, Chunk
-from imle_solvers.executors.base import slice_context
-from imle_solvers.executors.connection import Connection
-from imle_solvers.executors.pool import _ONE_THREAD, RESTARTS, _failure
+from imle_solvers.executors.backlog import RESTARTS, Backlog, Chunk
+from imle_solvers.executors.base import Progress, slice_context
+from imle_solvers.executors.cluster.connection import Connection
+from imle_solvers.executors.worker_process import ONE_THREAD
+from imle_solvers.remote_error import first_of, unpack
+from imle_solvers.report import Report
+from imle_solvers.status import Status
 
 _CHUNK_SECONDS = 0.05
 """How long a chunk should take to solve: long beside the 2 ms until the next one is there, short beside a batch."""
@@ -35,7 +40,7 @@ _LATE_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 """How often to look whether there is room for the actors, while nothing is heard of any."""
 
-_log = logging.getLogger("imle_solvers")
+_log = logging.getLogger(__name__)
 
 
 class _Doing(enum.Enum):
@@ -69,6 +74,10 @@ class _Batch:
     thetas: FloatArray
     context: Context
     backlog: Backlog
+    solutions: Solutions
+    report: Report
+    progress: Progress | None
+    counters: Counter[str] = field(default_factory=Counter)
     failure: AdapterError | None = None
 
 
@@ -112,7 +121,13 @@ class Actors:
                     worker.gone.append(key)
 
     def solve(
-        self, key: int, pickled: bytes, adapter: SolverAdapter, thetas: FloatArray, context: Context
+        self,
+        key: int,
+        pickled: bytes,
+        adapter: SolverAdapter,
+        thetas: FloatArray,
+        context: Context,
+        progress: Progress | None,
     ) -> Solutions:
         """Solves a batch; see `Executor.solve`.
 
@@ -121,17 +136,21 @@ class Actors:
             pickled: the adapter, for actors that do not know it yet.
             adapter: for its shapes.
             thetas, context: the batch.
+            progress: told of each chunk.
         """
         if key not in self._adapters:
             self._adapters[key] = ray.put(pickled)
-        batch = _Batch(key, thetas, context, Backlog(thetas, adapter.solution_shape, _CHUNK_SECONDS))
+        report = Report("ray", len(self._workers))
+        values = np.zeros((len(thetas), *adapter.solution_shape), dtype=thetas.dtype)
+        solutions = Solutions(values, np.zeros(len(thetas), dtype=np.uint8), report=report)
+        batch = _Batch(key, thetas, context, Backlog(len(thetas), _CHUNK_SECONDS), solutions, report, progress)
         self._last_placed = time.monotonic()
         while True:
             for worker in self._workers:
                 if worker.doing is _Doing.IDLE:
                     self._hand_out(worker, batch)
             solving = any(worker.doing is _Doing.SOLVING for worker in self._workers)
-            if not solving and (batch.failure is not None or not batch.backlog.waiting):
+            if not solving and (batch.failure is not None or not batch.backlog):
                 break
             waited_for = [worker.answer for worker in self._workers if worker.answer is not None]
             ready, _ = ray.wait(waited_for, timeout=_LOOK_SECONDS)
@@ -140,11 +159,12 @@ class Actors:
             self._look_for_room()
         if batch.failure is not None:
             raise batch.failure
-        return batch.backlog.solutions()
+        solutions.counters = dict(batch.counters)
+        return solutions
 
     def _hand_out(self, worker: _Worker, batch: _Batch) -> None:
         """Gives an actor the adapter if it needs it, else its next chunk, if there is one."""
-        if batch.failure is not None or not batch.backlog.waiting:
+        if batch.failure is not None or not batch.backlog:
             return
         if worker.gone:
             worker.actor.forget.remote(worker.gone)
@@ -183,14 +203,15 @@ class Actors:
                 worker.gone.append(worker.key)
         elif answer[0] == "solved":
             _, seconds, values, statuses, counters = answer
-            batch.backlog.solved(worker.chunk, values, statuses)
-            batch.backlog.counters.update(counters)
-            self._measure(batch.key, seconds / (worker.chunk[1] - worker.chunk[0]))
+            rows = slice(*worker.chunk)
+            batch.solutions.values[rows], batch.solutions.statuses[rows] = values, statuses
+            batch.counters.update(counters)
+            batch.report.chunks.append((len(statuses), seconds))
+            self._measure(batch.key, seconds / len(statuses))
+            if batch.progress is not None:
+                batch.progress(len(statuses))
         elif worker.key == batch.key:  # or else it failed to load the adapter of a batch that went on without it
-            failure = _failure(*answer[1:])
-            # The first row in order, not in time, so that every run reports the same.
-            if batch.failure is None or (failure.row or 0) < (batch.failure.row or 0):
-                batch.failure = failure
+            batch.failure = first_of(batch.failure, unpack(*answer[1:]))
 
     def _measure(self, key: int, seconds: float) -> None:
         known = self._row_seconds.get(key, seconds)
@@ -202,10 +223,13 @@ class Actors:
         Nobody waits for the new one: it joins when Ray has found room for it.
         """
         _kill(worker.actor)
-        batch.backlog.counters[RESTARTS] += 1
+        batch.counters[RESTARTS] += 1
         new = self._start()
         if worker.doing is _Doing.SOLVING:
-            batch.backlog.lost(worker.chunk)
+            for row in batch.backlog.lost(worker.chunk):
+                batch.solutions.statuses[row] = Status.CRASHED
+                if batch.progress is not None:
+                    batch.progress(1)
         else:
             new.false_starts = worker.false_starts + 1
         self._workers[self._workers.index(worker)] = new
@@ -254,7 +278,7 @@ class Actors:
         options: dict[str, Any] = {special[name]: need for name, need in self._needs.items() if name in special}
         options["resources"] = {name: need for name, need in self._needs.items() if name not in special}
         path = [entry or os.getcwd() for entry in sys.path]  # "" is a notebook's own folder
-        actor = ray.remote(SolverActor).options(**options).remote(path, _ONE_THREAD)
+        actor = ray.remote(SolverActor).options(**options).remote(path, ONE_THREAD)
         return _Worker(actor, actor.process_id.remote())
 
     def close(self) -> None:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.errors import AdapterError
-from imle_solvers.executors.base import Executor
+from imle_solvers.executors.adapter_keys import AdapterKeys
+from imle_solvers.executors.base import Executor, Progress
 from imle_solvers.executors.cpus import check_num_workers
-from imle_solvers.executors.processes import _AdapterKeys
 
 if TYPE_CHECKING:
-    from imle_solvers.executors.actors import Actors
-    from imle_solvers.executors.connection import Connection
+    from imle_solvers.executors.cluster.actors import Actors
+    from imle_solvers.executors.cluster.connection import Connection
 
 
 class RayExecutor(Executor):
@@ -72,15 +72,17 @@ class RayExecutor(Executor):
         self._connection: Connection | None = None
         self._actors: Actors | None = None
         self._leave: Callable[[], object] | None = None
-        self._adapters = _AdapterKeys()
+        self._adapters = AdapterKeys()
 
-    def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context) -> Solutions:
+    def _solve(
+        self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
+    ) -> Solutions:
         with self._lock:
             key, pickled = self._adapters.number(adapter)
             actors = self._start()
             actors.forget(self._adapters.dropped())
             try:
-                return actors.solve(key, pickled, adapter, thetas, context)
+                return actors.solve(key, pickled, adapter, thetas, context, progress)
             except AdapterError:
                 raise  # every chunk was answered, the actors are sound
             except BaseException:
@@ -92,8 +94,8 @@ class RayExecutor(Executor):
     def _start(self) -> Actors:
         """The actors, on a cluster; both anew where there are none, or where Ray was shut down in the meantime."""
         # Here and not above: without Ray, and without a RayExecutor, everything else works and is not slowed down.
-        from imle_solvers.executors import connection
-        from imle_solvers.executors.actors import Actors
+        from imle_solvers.executors.cluster import connection
+        from imle_solvers.executors.cluster.actors import Actors
 
         asked = self._settings[1]
         if self._connection is None or not self._connection.alive():
