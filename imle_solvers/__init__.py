@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from imle_solvers.executors import ProcessExecutor as ProcessExecutor
     from imle_solvers.executors import RayExecutor as RayExecutor
     from imle_solvers.executors import SerialExecutor as SerialExecutor
+    from imle_solvers.executors import SolutionCache as SolutionCache
     from imle_solvers.executors import ThreadExecutor as ThreadExecutor
     from imle_solvers.function_adapter import FunctionAdapter as FunctionAdapter
     from imle_solvers.layer import SolverLayer as SolverLayer
@@ -91,7 +92,15 @@ _EXPORTS = {
         "PerturbedOptimizer",
         "StraightThrough",
     ),
-    "executors": ("AutoExecutor", "Executor", "ProcessExecutor", "RayExecutor", "SerialExecutor", "ThreadExecutor"),
+    "executors": (
+        "AutoExecutor",
+        "Executor",
+        "ProcessExecutor",
+        "RayExecutor",
+        "SerialExecutor",
+        "SolutionCache",
+        "ThreadExecutor",
+    ),
     "function_adapter": ("FunctionAdapter",),
     "layer": ("SolverLayer",),
     "losses": ("FenchelYoungLoss", "SPOPlusLoss", "ScoreFunctionLoss"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from imle_solvers.executors.auto import AutoExecutor
 from imle_solvers.executors.base import Executor
+from imle_solvers.executors.cache import SolutionCache
 from imle_solvers.executors.cluster import RayExecutor
 from imle_solvers.executors.cpus import available_cpus
 from imle_solvers.executors.processes import ProcessExecutor
@@ -16,6 +17,7 @@ __all__ = [
     "ProcessExecutor",
     "RayExecutor",
     "SerialExecutor",
+    "SolutionCache",
     "ThreadExecutor",
     "make_executor",
 ]
