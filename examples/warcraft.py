@@ -196,6 +196,8 @@ def train_and_draw(options: argparse.Namespace, maps: dict[str, Maps], training:
     trainings = {name: training}
     if isinstance(training.model, SolverModel):
         print(f"layer: {training.model.layer.stats()}")
+        shares = ", ".join(f"{point.skipped:.0%}" for point in training.history[1:])
+        print(f"layer: solves that were known without solving, by epoch: {shares}")
         if not options.no_baseline:
             plain = start_training(options, PLAIN, options.seed, None)
             report(title(PLAIN), plain, test, "before training")

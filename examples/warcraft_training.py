@@ -27,12 +27,14 @@ class Point:
         seconds: spent on them, without evaluation.
         exact: share of maps whose predicted mask is the labelled path.
         optimal: share of maps whose predicted mask is a path as cheap as the labelled one.
+        skipped: share of the solves since the last point, forward and backward, that were known without solving.
     """
 
     epochs: float
     seconds: float
     exact: float
     optimal: float
+    skipped: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,11 @@ class Training:
             self.history.append(Point(0, 0, *self._curve(val)))
         with progress_bar(title, total=100) as bar:
             while budget.share(self.history[-1].epochs, self.history[-1].seconds) < 1:
+                rows, known = self._solves()
                 epochs, seconds = self._epoch(train, budget, bar)
-                self.history.append(Point(epochs, seconds, *self._curve(val)))
+                rows, known = self._solves()[0] - rows, self._solves()[1] - known
+                skipped = known / rows if rows else math.nan
+                self.history.append(Point(epochs, seconds, *self._curve(val), skipped))
                 if save:
                     self.save(save)
             bar.update(100 - bar.n)
@@ -139,6 +144,13 @@ class Training:
             bar.set_postfix_str(f"epoch {epochs:.1f}, loss {loss.item():.1f}, cost-optimal {last.optimal:.1%}")
             bar.update(int(100 * min(1.0, budget.share(epochs, seconds))) - bar.n)
         return epochs, seconds
+
+    def _solves(self) -> tuple[int, int]:
+        """Solves of both passes so far, and how many of them were known without solving."""
+        if not isinstance(self.model, SolverModel):
+            return 0, 0
+        stats = self.model.layer.stats()
+        return stats.instances, stats.counters["solves skipped as known"]
 
     @torch.no_grad()
     def predict(self, maps: Maps) -> Any:

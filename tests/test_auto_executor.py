@@ -151,8 +151,8 @@ def test_errors_name_the_row_of_the_whole_batch(eager):
 def test_the_layer_says_where_batches_were_solved(eager, caplog):
     with caplog.at_level(logging.INFO, "imle_solvers"):
         with SolverLayer(function_adapter(slow_identity), num_workers=2) as layer:
-            layer.map(torch.zeros(1, 2))
-            layer.map(torch.zeros(30, 2))
+            layer.map(torch.rand(1, 2))
+            layer.map(torch.rand(30, 2))
         assert layer.stats().executors == {"serial": 1, "processes": 1}
     assert "starts processes for batches of 30 rows" in caplog.text
 

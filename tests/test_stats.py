@@ -58,7 +58,7 @@ def test_the_layer_measures_its_solver_alone(executor):
         function_adapter(slow), estimator=IMLE(None), executor=executor, num_workers=None if executor == "serial" else 2
     )
     with layer:
-        layer(torch.full((6, 2), 0.02))
+        layer(0.02 + 1e-4 * torch.arange(12.0).view(6, 2))
         stats = layer.stats()
     assert stats.executors == {executor: 1}
     assert stats.solve_times.bins.total() == 6

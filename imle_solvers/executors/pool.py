@@ -43,6 +43,7 @@ class _Worker(WorkerProcess):
         dropped: the adapters that it is to be told to forget.
         chunk: the rows that it was given; None: none.
         started: whether it has begun to solve them.
+        proven: whether it has ever begun to solve any.
         deadline: when it must have solved them, by the monotonic clock.
     """
 
@@ -50,6 +51,7 @@ class _Worker(WorkerProcess):
         super().__init__(memory)
         self.ready = False
         self.started = False
+        self.proven = False
         self.known: set[int] = set()
         self.built: set[int] = set()
         self.dropped: list[int] = []
@@ -212,7 +214,7 @@ class Pool:
             worker.ready = True
             return
         if kind == "started":
-            worker.started, self._false_starts = True, 0
+            worker.started, worker.proven, self._false_starts = True, True, 0
             worker.built.add(batch.key)
             self._start_clock(worker)
             return
@@ -277,7 +279,7 @@ class Pool:
                 self._give_up(batch, row, Status.CRASHED)
         elif worker.chunk is not None:
             # One that has solved before was killed while it waited, which is nobody's fault here.
-            self._false_starts += not worker.built
+            self._false_starts += not worker.proven
             if self._false_starts >= _FALSE_STARTS:
                 doing = "loading the adapter or building its state" if worker.ready else "starting"
                 raise WorkerDiedError(
