@@ -74,44 +74,46 @@ class BatchSolver:
         shape = (batch, samples, *self._adapter.solution_shape)
         if batch == 0:
             return Solved(scores.new_zeros(shape), None)
-        # Either way a copy: solvers may overwrite their input, which must not be the user's tensor.
-        thetas = (-scores if self._adapter.sense == "min" else scores.clone()).flatten(0, 1)
         try:
             if self._adapter.parallelism is Parallelism.DEVICE:
-                values, statuses = self._solve_on_device(thetas, samples, skip_nonfinite)
+                values, statuses = self._solve_on_device(self._thetas(scores).flatten(0, 1), samples, skip_nonfinite)
+                values = values.reshape(shape)
             else:
-                values, statuses = self._solve_on_workers(thetas, samples, needed, skip_nonfinite)
+                asked = None if needed is None else needed.cpu().numpy().reshape(-1)
+                array, statuses = self._solve_on_workers(to_host(self._thetas(scores)), samples, asked, skip_nonfinite)
+                values = to_device(array.reshape(shape), scores)
         except RowError as error:
             error.locate(samples)
             raise
-        values = values.reshape(shape)
         ok = self._judge(statuses, samples)
         if ok is None:
             return Solved(values, None)
         mask = torch.from_numpy(ok).to(values.device).reshape(batch, samples)
         return Solved(torch.where(mask.reshape(batch, samples, *(1,) * (values.ndim - 2)), values, 0.0), mask)
 
+    def _thetas(self, scores: Tensor) -> Tensor:
+        """In the adapter's own sense. A copy either way: solvers may overwrite it, and it must not be the user's."""
+        return -scores if self._adapter.sense == "min" else scores.clone()
+
     def _solve_on_workers(
-        self, thetas: Tensor, samples: int, needed: Tensor | None, skip_nonfinite: bool
-    ) -> tuple[Tensor, StatusArray]:
-        array = to_host(thetas)
+        self, array: FloatArray, samples: int, asked: NDArray[np.bool_] | None, skip_nonfinite: bool
+    ) -> tuple[FloatArray, StatusArray]:
+        array = np.ascontiguousarray(array.reshape(-1, *self._adapter.instance_shape))
         context = {name: np.repeat(values, samples, axis=0) for name, values in self._context.items()}
-        asked = None if needed is None else needed.flatten().cpu().numpy()
         finite, unsound = np.isfinite(array), None
-        if not finite.all():
+        if np.count_nonzero(finite) < finite.size:
             unsound = ~finite.reshape(len(array), -1).all(1)
             if not skip_nonfinite:
                 raise InputError(_NOT_FINITE, int(unsound.argmax()))
             asked = np.logical_not(unsound) if asked is None else asked & ~unsound
         selection = select(array, context, asked)
         if selection is None:
-            values, statuses = self._solve_rows(array, context)
-        else:
-            values, statuses = self._solve_selection(selection, array, context)
-            self._count_skipped(selection, asked, len(array))
+            return self._solve_rows(array, context)
+        values, statuses = self._solve_selection(selection, array, context)
+        self._count_skipped(selection, asked, len(array))
         if unsound is not None:
             values[unsound] = np.nan
-        return to_device(values, thetas), statuses
+        return values, statuses
 
     def _solve_selection(
         self, selection: Selection, array: FloatArray, context: Context
@@ -175,7 +177,7 @@ class BatchSolver:
         """Which rows are to be used, None for all; raises where the policy says so."""
         self._stats.batches += 1
         self._stats.instances += len(statuses)
-        if not statuses.any():  # the usual case, and OPTIMAL is 0
+        if not np.count_nonzero(statuses):  # the usual case, and OPTIMAL is 0
             self._stats.statuses[Status.OPTIMAL] += len(statuses)
             return None
         counts = np.bincount(statuses, minlength=len(Status))
@@ -192,13 +194,15 @@ class BatchSolver:
 
 
 def to_host(thetas: Tensor) -> FloatArray:
-    """The tensor as an array, C-contiguous; a copy where it is on another device, else the same memory.
+    """The tensor as an array; a copy where it is on another device, else the same memory.
 
     From a GPU by way of pinned memory, on a stream of its own: it waits for what makes theta, and for nothing that is
     queued on other streams, and the copy runs at the full speed of the bus.
     """
+    if thetas.device.type == "cpu":
+        return thetas.detach().numpy()
     if not thetas.is_cuda:
-        return thetas.detach().cpu().contiguous().numpy()
+        return thetas.detach().cpu().numpy()
     thetas = thetas.detach().contiguous()
     host = torch.empty(thetas.shape, dtype=thetas.dtype, pin_memory=True)
     side = torch.cuda.Stream(thetas.device)
@@ -216,9 +220,9 @@ def to_device(values: NDArray[Any], like: Tensor) -> Tensor:
     To a GPU by way of pinned memory, which PyTorch keeps until the copy is done, so that nobody waits for it.
     """
     tensor = torch.from_numpy(np.ascontiguousarray(values))
-    if like.is_cuda:
-        tensor = tensor.pin_memory()
-    return tensor.to(like, non_blocking=like.is_cuda)
+    if not like.is_cuda:
+        return tensor.to(like)
+    return tensor.pin_memory().to(like, non_blocking=True)
 
 
 def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: int, device: torch.device) -> Context:

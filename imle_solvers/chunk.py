@@ -6,6 +6,8 @@ import threading
 import weakref
 from typing import Any
 
+import numpy as np
+
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.errors import AdapterError
 from imle_solvers.status import Status
@@ -66,5 +68,5 @@ def _check_solutions(adapter: SolverAdapter, solved: Any, rows: int) -> None:
         raise AdapterError(f"{adapter!r}: expected solutions of real numbers, got {solved.values.dtype}")
     if solved.statuses.shape != (rows,):
         raise AdapterError(f"{adapter!r}: expected statuses of shape {(rows,)}, got {solved.statuses.shape}")
-    if solved.statuses.any() and solved.statuses.max() > max(Status):
+    if np.count_nonzero(solved.statuses) and solved.statuses.max() > max(Status):
         raise AdapterError(f"{adapter!r}: statuses must be codes of Status, got {solved.statuses.max()}")

@@ -157,12 +157,14 @@ class SolverLayer(nn.Module):
         scores, solve, single = self.prepare(theta, context)
         sampling = Sampling(num_samples or 1, group, perturb=perturb, generator=self.generator)
         try:
-            solutions: Tensor = self.estimator(scores, solve, sampling).to(theta.dtype)
+            solutions: Tensor = self.estimator(scores, solve, sampling)
         except InputError:
             # Looked at here and not before: where theta is sound, it is the solver's copy that is looked at, on the
             # host, and the device need not wait.
             check_finite(theta, single)
             raise
+        if solutions.dtype != theta.dtype:
+            solutions = solutions.to(theta.dtype)
         if num_samples is None:
             solutions = solutions.squeeze(1)
         return solutions.squeeze(0) if single else solutions

@@ -51,7 +51,9 @@ class PerturbAndMAP(Estimator):
     def draw(self, scores: Tensor, solve: Solve, sampling: Sampling) -> tuple[Solved, Saved]:
         """Solves perturbed scores; `gradient` gets the scores, the noise, the solutions and which of them are valid."""
         noise = self._sample_noise(scores, solve, sampling)
-        repeated = scores.unsqueeze(1).expand(-1, sampling.draws, *scores.shape[1:])
+        repeated = scores.unsqueeze(1)
+        if sampling.draws > 1 and noise is None:
+            repeated = repeated.expand(-1, sampling.draws, *scores.shape[1:])
         solved = solve(shift(repeated, noise, self.input_noise_temperature))
         return solved, (scores, noise, solved.values, solved.ok)
 
