@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from imle_adapters.ilp import ILPSpec
 
@@ -40,6 +41,48 @@ def knapsack(items: int, rows: int, seed: int = 0) -> ILPSpec:
     """A 0/1 knapsack with integer weights and a capacity of half their sum in each row."""
     weights = np.random.default_rng(seed).integers(5, 60, (rows, items))
     return ILPSpec(sense="max", shape=items, A_ub=weights, b_ub=weights.sum(axis=1) // 2, ub=1, integrality=True)
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> tuple[ILPSpec, np.ndarray]:
+    """Feasible integer programs with few points, and theta of any magnitude, with near ties."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n, m_ub, m_eq = draw(st.integers(1, 6)), draw(st.integers(0, 3)), draw(st.integers(0, 1))
+    lb = rng.integers(-3, 2, n)
+    ub = lb + rng.integers(0, 4, n)
+    inside = rng.integers(lb, ub + 1)
+    a_ub = rng.integers(-5, 6, (m_ub, n)) / draw(st.sampled_from([1, 1, 4, 10]))
+    a_eq = rng.integers(-2, 3, (m_eq, n))
+    spec = ILPSpec(
+        sense=draw(st.sampled_from(["min", "max"])),
+        shape=n,
+        A_ub=a_ub,
+        b_ub=a_ub @ inside + rng.integers(0, 4, m_ub),
+        A_eq=a_eq,
+        b_eq=a_eq @ inside,
+        lb=lb,
+        ub=ub,
+        integrality=True,
+    )
+    ties = rng.integers(-3, 4, n) + rng.integers(-3, 4, n) * 2.0**-26
+    theta = draw(st.sampled_from([rng.normal(size=n), ties, rng.integers(-3, 4, n)]))
+    return spec, theta * 10.0 ** draw(st.integers(-12, 12))
+
+
+def covering(sets: int, elements: int, seed: int = 0) -> ILPSpec:
+    """Sets to choose, at the least cost, so that each element is in one of them."""
+    rng = np.random.default_rng(seed)
+    members = (rng.random((elements, sets)) < 0.15).astype(float)
+    members[np.arange(elements), rng.integers(0, sets, elements)] = 1
+    return ILPSpec(sense="min", shape=sets, A_ub=-members, b_ub=-np.ones(elements), ub=1, integrality=True)
+
+
+def limited_assignment(n: int, seed: int = 0) -> ILPSpec:
+    """An assignment of n to n, of least cost, that must not use more than so much of a resource."""
+    rows = np.vstack([np.kron(np.eye(n), np.ones(n)), np.kron(np.ones(n), np.eye(n))])
+    use = np.random.default_rng(seed).integers(1, 20, (1, n * n))
+    limits = {"A_eq": rows, "b_eq": np.ones(2 * n), "A_ub": use, "b_ub": [9 * n]}
+    return ILPSpec(sense="min", shape=(n, n), **limits, ub=1, integrality=True)
 
 
 def mknap1() -> list[tuple[ILPSpec, np.ndarray, float]]:

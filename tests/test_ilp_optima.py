@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import scipy.optimize
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec
 from imle_solvers.status import Status
-from tests.ilp_instances import best_value, data, feasible_points, gap, knapsack, miplib_optima, mknap1
+from tests.ilp_instances import best_value, data, feasible_points, gap, knapsack, miplib_optima, mknap1, programs
 
 INTEGER_BACKENDS = ("scip", "cbc", "cp_sat", "highs")
 
@@ -27,32 +26,6 @@ def solve(spec: ILPSpec, theta: np.ndarray, backend: str = "auto", **context: np
 def test_usage_of_the_readme() -> None:
     spec = ILPSpec(shape=(4,), A_ub=[[2.0, 3.0, 1.0, 4.0]], b_ub=[5.0], integrality=True, lb=0, ub=1, sense="max")
     assert solve(spec, np.array([4.0, 5.0, 3.0, 7.0])).tolist() == [0, 0, 1, 1]
-
-
-@st.composite
-def programs(draw: st.DrawFn) -> tuple[ILPSpec, np.ndarray]:
-    """Feasible integer programs with few points, and theta of any magnitude, with near ties."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    n, m_ub, m_eq = draw(st.integers(1, 6)), draw(st.integers(0, 3)), draw(st.integers(0, 1))
-    lb = rng.integers(-3, 2, n)
-    ub = lb + rng.integers(0, 4, n)
-    inside = rng.integers(lb, ub + 1)
-    a_ub = rng.integers(-5, 6, (m_ub, n)) / draw(st.sampled_from([1, 1, 4, 10]))
-    a_eq = rng.integers(-2, 3, (m_eq, n))
-    spec = ILPSpec(
-        sense=draw(st.sampled_from(["min", "max"])),
-        shape=n,
-        A_ub=a_ub,
-        b_ub=a_ub @ inside + rng.integers(0, 4, m_ub),
-        A_eq=a_eq,
-        b_eq=a_eq @ inside,
-        lb=lb,
-        ub=ub,
-        integrality=True,
-    )
-    ties = rng.integers(-3, 4, n) + rng.integers(-3, 4, n) * 2.0**-26
-    theta = draw(st.sampled_from([rng.normal(size=n), ties, rng.integers(-3, 4, n)]))
-    return spec, theta * 10.0 ** draw(st.integers(-12, 12))
 
 
 @pytest.mark.parametrize("backend", INTEGER_BACKENDS)

@@ -3,5 +3,6 @@
 from imle_adapters.ilp.adapter import ILPAdapter
 from imle_adapters.ilp.backends import available_backends
 from imle_adapters.ilp.spec import ILPSpec
+from imle_adapters.ilp.timing import fastest_settings
 
-__all__ = ["ILPAdapter", "ILPSpec", "available_backends"]
+__all__ = ["ILPAdapter", "ILPSpec", "available_backends", "fastest_settings"]

@@ -130,23 +130,27 @@ def _integer_side(side: float, scale: int, rounding: Any) -> int:
     return int(nearest if abs(exact - nearest) <= slack else rounding(exact))
 
 
-def _integer_rows(program: Program) -> tuple[list[int], list[tuple[list[int], list[int]]]]:
-    """The rows times the least factors that make them integer, and these factors.
+def integer_row(values: Floats) -> tuple[int, list[int]]:
+    """The least factor that makes the coefficients of a row integer, and what it makes of them.
 
     Coefficients count as the decimal numbers that they print as, so 0.1 takes the factor 10.
     """
+    if (values == np.rint(values)).all():
+        return 1, [int(value) for value in values]
+    exact = [Fraction(repr(float(value))) for value in values]
+    scale = math.lcm(*(value.denominator for value in exact))
+    return scale, [int(value * scale) for value in exact]
+
+
+def _integer_rows(program: Program) -> tuple[list[int], list[tuple[list[int], list[int]]]]:
+    """The rows times the least factors that make them integer, and these factors."""
     matrix, bounds = program.matrix, program.bounds
     reach = np.maximum(np.abs(bounds.lb), np.abs(bounds.ub))
     scales, rows = [], []
     for row in range(matrix.shape[0]):
         part = slice(matrix.indptr[row], matrix.indptr[row + 1])
         columns, values = matrix.indices[part], matrix.data[part]
-        if (values == np.rint(values)).all():
-            scale, coefficients = 1, [int(value) for value in values]
-        else:
-            exact = [Fraction(repr(float(value))) for value in values]
-            scale = math.lcm(*(value.denominator for value in exact))
-            coefficients = [int(value * scale) for value in exact]
+        scale, coefficients = integer_row(values)
         if sum(abs(c) * max(1, int(r)) for c, r in zip(coefficients, reach[columns], strict=True)) > LARGEST_SUM:
             raise ValueError(f"the coefficients of row {row} make sums above 2**60 when scaled to integers")
         scales.append(scale)

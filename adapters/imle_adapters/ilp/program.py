@@ -36,6 +36,10 @@ class Bounds:
         """Whether some variable, or row, has no value left."""
         return bool((self.lb > self.ub).any() or (self.row_lb > self.row_ub).any())
 
+    def stacked(self) -> Bounds:
+        """These as a batch of one, (1, ...)."""
+        return Bounds(self.lb[None], self.ub[None], self.row_lb[None], self.row_ub[None])
+
     def directions(self) -> Bounds:
         """The bounds of the recession cone, cut to a box: where its rays go, the feasible set is unbounded."""
         return Bounds(
@@ -68,13 +72,16 @@ class Program:
         return cls(matrix, spec.integrality, program.bounds_for(spec.lb, spec.ub, spec.b_ub, spec.b_eq))
 
     def bounds_for(self, lb: Floats, ub: Floats, b_ub: Floats, b_eq: Floats) -> Bounds:
-        """The bounds with these sides, those of integer variables rounded inwards."""
+        """The bounds with these sides, those of integer variables rounded inwards.
+
+        All four may have a leading axis of instances.
+        """
         whole = self.integrality
         return Bounds(
             np.where(whole, np.ceil(lb - FEASIBILITY), lb) + 0.0,
             np.where(whole, np.floor(ub + FEASIBILITY), ub) + 0.0,
-            np.concatenate([np.full(b_ub.size, -np.inf), b_eq]),
-            np.concatenate([b_ub, b_eq]),
+            np.concatenate([np.full_like(b_ub, -np.inf), b_eq], axis=-1),
+            np.concatenate([b_ub, b_eq], axis=-1),
         )
 
     def relaxed(self) -> Program:

@@ -1,0 +1,54 @@
+"""Which backend solves a program."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from imle_adapters.ilp import cp_sat
+from imle_adapters.ilp.backends import available_backends
+from imle_adapters.ilp.program import Bounds, Program
+
+
+def choose(backend: str, program: Program) -> str:
+    """The name of the backend to use for a program."""
+    names = available_backends()
+    name = str(backend).lower().replace("-", "_")
+    whole = bool(program.integrality.any())
+    if name == "auto":
+        binary = whole and bool(((program.bounds.lb >= 0.0) & (program.bounds.ub <= 1.0)).all())
+        preferred = "glop" if not whole else "cp_sat" if binary and unfit("cp_sat", program) is None else "scip"
+        return next(name for name in (preferred, *names) if name in names and unfit(name, program) is None)
+    if name not in names:
+        known = ", ".join(names)
+        raise ValueError(f'expected backend "auto" or one of {known} in this OR-Tools, got {backend!r}')
+    reason = unfit(name, program)
+    if reason is not None:
+        others = ", ".join(other for other in names if unfit(other, program) is None)
+        raise ValueError(f"backend {name!r} cannot take this program: {reason}; take one of {others}")
+    return name
+
+
+def unfit(backend: str, program: Program) -> str | None:
+    """Why a backend cannot solve a program exactly, or None if it can."""
+    if backend == "glop" and program.integrality.any():
+        return (
+            f"it solves linear programs, and {int(program.integrality.sum())} variables are integer "
+            "(integrality=False is the relaxation)"
+        )
+    if backend == "cp_sat":
+        return cp_sat.unfit(program)
+    return unfit_bounds(backend, program, program.bounds)
+
+
+def unfit_bounds(backend: str, program: Program, bounds: Bounds) -> str | None:
+    """Why a backend cannot take bounds, or None if it can."""
+    if backend == "cp_sat":
+        return cp_sat.unfit_bounds(bounds)
+    endless = program.integrality & ~(np.isfinite(bounds.lb) & np.isfinite(bounds.ub))
+    if backend == "cbc" and endless.any():
+        # Measured with CBC 2.10.12 of OR-Tools 9.15: suboptimal and infeasible points with status OPTIMAL.
+        return (
+            "CBC gives wrong answers for integer variables without finite bounds, such as variable "
+            f"{int(np.argmax(endless))}"
+        )
+    return None

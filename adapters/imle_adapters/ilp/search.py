@@ -1,0 +1,125 @@
+"""Programs small enough for the compiled search, and the arrays that it takes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from imle_adapters.ilp.cp_sat import integer_row
+from imle_adapters.ilp.program import FEASIBILITY, Bounds, Program
+from imle_adapters.ilp.spec import Bools, Floats
+
+LARGEST_TABLEAU = 4096
+"""Rows times variables; above, the solvers' sparse simplex methods win."""
+
+_LARGEST_SUM = 2.0**18  # of a row's terms: where a solver that is off by FEASIBILITY cannot be off by an integer
+_MARGIN = 1e-7  # by which an optimum must beat all other points, relative to the sum of the terms' magnitudes
+_SATISFIED, _VIOLATED = 1e-11, 2 * FEASIBILITY  # relative to a row's magnitude, where it cannot be made integer
+_SAME_SIDE = 1e-9  # how near to an integer the side of an integer row means that integer, as in CP-SAT
+_DEPTH = 64
+_WORK = 10_000_000  # about 30 ms
+_TRIALS = 4
+
+
+class Found(NamedTuple):
+    """What the search found out about N instances."""
+
+    values: Floats  # (N, n), where solved
+    solved: Bools
+    infeasible: Bools
+
+
+class Search:
+    """The compiled branch and bound on one program, for instances with one optimum.
+
+    It answers only where every exact solver must give the same answer: the optimum is better than all other points by
+    more than solvers, in floating point, may take for equal; each row that matters is clearly satisfied or clearly
+    violated; and the effort, counted and not timed, stays within a limit. All else is left to a solver. So what it
+    returns does not depend on what was solved before.
+
+    A row is clear if a factor makes it integer, and its sums stay small; otherwise a point is doubtful that misses it
+    by between 1e-11 and 2e-6 of its magnitude.
+    """
+
+    def __init__(self, program: Program) -> None:
+        """Scales the rows: to integers where possible, and then by powers of two, which loses nothing."""
+        from imle_adapters.ilp import search_kernels
+
+        self._kernels = search_kernels
+        self._matrix = program.matrix.toarray()
+        self._equal = np.isfinite(program.bounds.row_lb)
+        reach = _reach(program.bounds)
+        rows = len(self._matrix)
+        self._whole, self._factor, self._unit = np.zeros(rows, dtype=bool), np.ones(rows), np.ones(rows)
+        for row, values in enumerate(self._matrix):
+            factor, coefficients = integer_row(values)
+            if max(factor, np.abs(np.array(coefficients, dtype=float)) @ reach) <= _LARGEST_SUM:
+                self._whole[row], self._factor[row] = True, factor
+                self._matrix[row] = coefficients
+            self._unit[row] = 2.0 ** -np.frexp(np.abs(self._matrix[row]).max(initial=0.0))[1]
+
+    @staticmethod
+    def of(program: Program) -> Search | None:
+        """The search, if it is worth while: it must solve most of some instances made up for a trial."""
+        bounds = program.bounds
+        rows, columns = program.matrix.shape
+        if not program.integrality.all() or not bounds.finite or bounds.crossed or rows * columns > LARGEST_TABLEAU:
+            return None
+        search = Search(program)
+        costs = -np.random.default_rng(0).uniform(0.5, 1.5, (_TRIALS, columns))
+        # Costs where rows ask for much, as in covering, scores where they allow little, as in packing.
+        tried = [search.solve(sign * costs, bounds.stacked()).solved.sum() for sign in (1.0, -1.0)]
+        return search if min(tried) * 2 > _TRIALS else None
+
+    def solve(self, costs: Floats, bounds: Bounds) -> Found:
+        """Minimises costs @ x, (N, n), within bounds, each of them (N or 1, ...)."""
+        reach = _reach(bounds)
+        fit: Bools = np.asarray(((reach <= _LARGEST_SUM) & (bounds.lb <= bounds.ub)).all(axis=-1))
+        low, high = (np.where(fit[:, None], bound, 0.0) for bound in (bounds.lb, bounds.ub))
+        reach = np.where(fit[:, None], reach, 1.0)
+        sides, clear = self._sides(bounds.row_ub, low, high)
+        magnitude = np.abs(sides) + reach @ np.abs(self._matrix).T
+        doubtful = ~self._whole * magnitude
+        slacks = np.stack([_SATISFIED * doubtful, _VIOLATED * doubtful, magnitude], axis=-1)
+        largest = np.abs(costs).max(axis=1, keepdims=True)
+        scores = np.ldexp(-costs, -np.frexp(largest)[1])  # exactly the same problem, at the scale of tolerances
+        values, ends = np.zeros_like(scores), np.zeros(len(scores), dtype=np.int64)
+        self._kernels.search(
+            scores,
+            self._matrix * self._unit[:, None],
+            self._equal,
+            slacks * self._unit[:, None],
+            sides * self._unit,
+            low,
+            high,
+            _MARGIN * (np.abs(scores) * np.maximum(reach, 1.0)).sum(axis=1),
+            _DEPTH,
+            _WORK,
+            values,
+            ends,
+        )
+        answered = fit & clear
+        return Found(
+            values + 0.0, answered & (ends == self._kernels.SOLVED), answered & (ends == self._kernels.INFEASIBLE)
+        )
+
+    def _sides(self, given: Floats, low: Floats, high: Floats) -> tuple[Floats, Bools]:
+        """The sides of the scaled rows, (N or 1, m), integers where these are, and whether they are clear, (N or 1,).
+
+        What is out of reach is moved to just out of reach.
+        """
+        positive, negative = np.maximum(self._matrix, 0.0), np.minimum(self._matrix, 0.0)
+        least = low @ positive.T + high @ negative.T
+        most = high @ positive.T + low @ negative.T
+        sides = np.clip(given * self._factor, least - 1.0, most + 1.0)
+        nearest = np.rint(sides)
+        away, scale = np.abs(sides - nearest), np.maximum(1.0, np.abs(sides))
+        meant = away <= _SAME_SIDE * scale
+        whole = np.where(meant, nearest, np.floor(sides))
+        clear = ~self._whole | meant | ((away > FEASIBILITY * scale) & ~self._equal)
+        return np.where(self._whole, whole, sides), np.asarray(clear.all(axis=-1))
+
+
+def _reach(bounds: Bounds) -> Floats:
+    return np.maximum(np.abs(bounds.lb), np.abs(bounds.ub))
