@@ -129,7 +129,10 @@ class ILPAdapter(SolverAdapter):
     def build(self) -> _State:
         """Loads the program into the solver, and tries the compiled search on it."""
         state = self._load()
-        state.search = Search.of(self._program) if self.compiled else None
+        if self.compiled:
+            objective = self.spec.objective
+            typical = None if objective is None else self._costs(objective[None])[0]
+            state.search = Search.of(self._program, typical)
         return state
 
     def _load(self) -> _State:
@@ -155,12 +158,15 @@ class ILPAdapter(SolverAdapter):
             thetas: (N, *spec.shape).
             context: b_ub (N, m_ub), b_eq (N, m_eq), lb (N, n), ub (N, n), any of them.
         """
-        for instance in range(len(thetas)) if context else ():
-            arrays = {name: np.asarray(values[instance], dtype=np.float64) for name, values in context.items()}
-            try:
-                self._check_instance(arrays)
-            except ValueError as error:
-                raise InputError(str(error), instance) from None
+        rows = {name: np.asarray(values, dtype=np.float64) for name, values in context.items()}
+        try:
+            self._check_rows(rows, len(thetas))
+        except ValueError:
+            for instance in range(len(thetas)):  # whose fault it is
+                try:
+                    self._check_rows({name: values[instance : instance + 1] for name, values in rows.items()}, 1)
+                except ValueError as error:
+                    raise InputError(str(error), instance) from None
 
     def solve_batch(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
         """Solves a batch by the compiled search, and by the backend what that leaves.
@@ -224,21 +230,19 @@ class ILPAdapter(SolverAdapter):
             clip_infinite(side("lb")), clip_infinite(side("ub")), side("b_ub"), side("b_eq")
         )
 
-    def _check_instance(self, context: dict[str, Floats]) -> None:
-        for name in ("b_ub", "b_eq"):
-            if name in context:
-                check_right_hand_side(name, context[name])
-        lb, ub = (context.get(name, getattr(self.spec, name)) for name in ("lb", "ub"))
+    def _check_rows(self, context: dict[str, Floats], rows: int) -> None:
+        for name in context.keys() & {"b_ub", "b_eq"}:
+            check_right_hand_side(name, context[name])
+        lb, ub = np.broadcast_arrays(*(context.get(name, getattr(self.spec, name)) for name in ("lb", "ub")))
         for name, bound in (("lb", lb), ("ub", ub)):
             if np.isnan(bound).any():
                 raise ValueError(f"expected {name} to be numbers, got nan in {name}[{np.argmax(np.isnan(bound))}]")
         crossed = (lb > ub) | (lb == np.inf) | (ub == -np.inf)
         if crossed.any():
             where = int(np.argmax(crossed))
-            raise ValueError(
-                f"expected lb <= ub, got lb = {lb[where]}, ub = {ub[where]} for {self.spec.variable(where)}"
-            )
-        reason = unfit_bounds(self.backend, self._program, self._bounds(context))
+            variable = self.spec.variable(where % self.spec.num_variables)
+            raise ValueError(f"expected lb <= ub, got lb = {lb.flat[where]}, ub = {ub.flat[where]} for {variable}")
+        reason = unfit_bounds(self.backend, self._program, self._bounds(context, rows))
         if reason is not None:
             raise ValueError(f"backend {self.backend!r} cannot take these bounds: {reason}")
 

@@ -45,7 +45,7 @@ def unfit_bounds(bounds: Bounds) -> str | None:
     unbounded = ~((np.abs(bounds.lb) <= _LARGEST_VALUE) & (np.abs(bounds.ub) <= _LARGEST_VALUE))
     if unbounded.any():
         where = int(np.argmax(unbounded))
-        return f"variable {where} has bounds [{bounds.lb[where]}, {bounds.ub[where]}]"
+        return f"variable {where} has bounds [{bounds.lb.flat[where]}, {bounds.ub.flat[where]}]"
     return None
 
 

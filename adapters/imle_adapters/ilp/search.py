@@ -54,23 +54,29 @@ class Search:
         self._whole, self._factor, self._unit = np.zeros(rows, dtype=bool), np.ones(rows), np.ones(rows)
         for row, values in enumerate(self._matrix):
             factor, coefficients = integer_row(values)
-            if max(factor, np.abs(np.array(coefficients, dtype=float)) @ reach) <= _LARGEST_SUM:
+            if factor <= _LARGEST_SUM and np.abs(np.array(coefficients, dtype=float)) @ reach <= _LARGEST_SUM:
                 self._whole[row], self._factor[row] = True, factor
                 self._matrix[row] = coefficients
             self._unit[row] = 2.0 ** -np.frexp(np.abs(self._matrix[row]).max(initial=0.0))[1]
 
     @staticmethod
-    def of(program: Program) -> Search | None:
-        """The search, if it is worth while: it must solve most of some instances made up for a trial."""
+    def of(program: Program, typical: Floats | None) -> Search | None:
+        """The search, if it is worth while: it must solve most of a few instances made up for a trial.
+
+        Args:
+            program: the program.
+            typical: (n,) costs to vary in the trial. Without them it has positive costs, as of covering, and again
+                negative ones, as of packing.
+        """
         bounds = program.bounds
         rows, columns = program.matrix.shape
         if not program.integrality.all() or not bounds.finite or bounds.crossed or rows * columns > LARGEST_TABLEAU:
             return None
         search = Search(program)
-        costs = -np.random.default_rng(0).uniform(0.5, 1.5, (_TRIALS, columns))
-        # Costs where rows ask for much, as in covering, scores where they allow little, as in packing.
-        tried = [search.solve(sign * costs, bounds.stacked()).solved.sum() for sign in (1.0, -1.0)]
-        return search if min(tried) * 2 > _TRIALS else None
+        factors = np.random.default_rng(0).uniform(0.5, 1.5, (_TRIALS, columns))
+        trials = (factors, -factors) if typical is None else (factors * typical,)
+        solved = [search.solve(costs, bounds.stacked()).solved.sum() for costs in trials]
+        return search if 2 * min(solved) > _TRIALS else None
 
     def solve(self, costs: Floats, bounds: Bounds) -> Found:
         """Minimises costs @ x, (N, n), within bounds, each of them (N or 1, ...)."""
@@ -80,6 +86,7 @@ class Search:
         reach = np.where(fit[:, None], reach, 1.0)
         sides, clear = self._sides(bounds.row_ub, low, high)
         magnitude = np.abs(sides) + reach @ np.abs(self._matrix).T
+        clear &= (~self._whole | (magnitude <= 4 * _LARGEST_SUM)).all(axis=-1)  # bounds may be wider than the spec's
         doubtful = ~self._whole * magnitude
         slacks = np.stack([_SATISFIED * doubtful, _VIOLATED * doubtful, magnitude], axis=-1)
         largest = np.abs(costs).max(axis=1, keepdims=True)

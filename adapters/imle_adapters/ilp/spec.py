@@ -321,7 +321,7 @@ def check_right_hand_side(name: str, vector: Floats) -> None:
     if bad.any():
         where = int(np.argmax(bad))
         expected = "finite" if name == "b_eq" else "finite, or +inf for no limit"
-        raise ValueError(f"expected {name} to be {expected}, got {vector[where]} in {name}[{where}]")
+        raise ValueError(f"expected {name} to be {expected}, got {vector.flat[where]} in {name}[{where}]")
 
 
 def _spread(name: str, value: ArrayLike, n: int) -> Floats:
