@@ -65,11 +65,14 @@ def gap_to_the_second(spec: ILPSpec, theta: np.ndarray) -> float:
     return float(difference / size) if size > 0 else 0.0
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("few", [0, 2, 36])
+@settings(max_examples=80, deadline=None)
 @given(case=programs())
-def test_brute_force_finds_the_same_point_and_no_other_near_it(case: tuple[ILPSpec, np.ndarray]) -> None:
+def test_brute_force_finds_the_same_point_and_no_other_near_it(few: int, case: tuple[ILPSpec, np.ndarray]) -> None:
     spec, theta = case
-    result, difference = found(spec, theta[None]), gap_to_the_second(spec, theta)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search_module, "_FEW", few)  # 0: all by branching, 36: all by enumeration
+        result, difference = found(spec, theta[None]), gap_to_the_second(spec, theta)
     if result.solved[0]:
         points = feasible_points(spec)
         values = points @ theta
@@ -79,12 +82,15 @@ def test_brute_force_finds_the_same_point_and_no_other_near_it(case: tuple[ILPSp
     assert not result.infeasible[0]
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("few", [0, 36])
+@settings(max_examples=40, deadline=None)
 @given(case=programs())
-def test_small_programs_with_one_clear_optimum_are_always_solved(case: tuple[ILPSpec, np.ndarray]) -> None:
+def test_small_programs_with_one_clear_optimum_are_always_solved(few: int, case: tuple[ILPSpec, np.ndarray]) -> None:
     spec, _ = case
     theta = np.random.default_rng(0).normal(size=spec.num_variables)
-    assert found(spec, theta[None]).solved[0] == (gap_to_the_second(spec, theta) > 1e-7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search_module, "_FEW", few)
+        assert found(spec, theta[None]).solved[0] == (gap_to_the_second(spec, theta) > 1e-7)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -17,6 +17,7 @@ _LARGEST_SUM = 2.0**18  # of a row's terms: where a solver that is off by FEASIB
 _MARGIN = 1e-7  # by which an optimum must beat all other points, relative to the sum of the terms' magnitudes
 _SATISFIED, _VIOLATED = 1e-11, 2 * FEASIBILITY  # relative to a row's magnitude, where it cannot be made integer
 _SAME_SIDE = 1e-9  # how near to an integer the side of an integer row means that integer, as in CP-SAT
+_FEW = 36
 _DEPTH = 64
 _WORK = 10_000_000  # about 30 ms
 _TRIALS = 4
@@ -101,6 +102,7 @@ class Search:
             low,
             high,
             _MARGIN * (np.abs(scores) * np.maximum(reach, 1.0)).sum(axis=1),
+            _FEW,
             _DEPTH,
             _WORK,
             values,

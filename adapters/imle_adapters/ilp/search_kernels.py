@@ -18,13 +18,12 @@ Array = NDArray[Any]
 SOLVED, INFEASIBLE, TIED, GIVEN_UP = 0, 1, 2, 3
 """How the search for one instance ended."""
 
-_FEW = 36  # variables that are not fixed, at most, of a node whose points are enumerated
 _VISITS = 2_000  # in the enumeration of one node, after which the node is branched on instead
 _MAX_TIES = 8  # better points may come after that many, but rarely
 _PIVOT = 1e-7  # the least entry to pivot on
 _MISSED = 1e-9  # how far the simplex method lets a basic variable out of its bounds
 _FRACTION = 1e-6  # how far from an integer counts as fractional
-_ROUNDING = 1e-12  # rounding errors of a sum, relative to the sum of its terms' magnitudes: far more than they are
+_ROUNDING = 1e-11  # rounding errors of a sum, relative to the sum of its terms' magnitudes: far more than they are
 _FOUND, _SECOND, _DOUBT, _TIES, _VISITED = 0, 1, 2, 3, 4  # see Record
 _DUAL_FEASIBLE, _NO_POINT = 0, 1  # how the simplex method ends
 _DOWN, _UP, _DOWN_LAST, _UP_LAST, _DONE = 0, 1, 2, 3, 4  # the sides of a node that are left to search
@@ -95,6 +94,7 @@ def search(
     lows: Array,
     highs: Array,
     margins: Array,
+    few: int,
     depth: int,
     work: int,
     values: Array,
@@ -105,9 +105,9 @@ def search(
     Branch and bound, depth first. Any multipliers y of the rows (not negative for <=) bound a node: no x of it is
     better than y @ side + sum_j max over low_j..high_j of d_j x_j, where d = cost - y @ matrix are the reduced costs,
     and one that deviates from the bound that d_j prefers is worse by |d_j| for each unit. So variables are fixed by
-    what the bound leaves above the best point, and what few are left are enumerated (Balas and Zemel 1980; Dyer 1980).
-    The bound is computed afresh from the data, and rounding errors are added to it: whatever the simplex method that
-    finds y does wrong makes the search slower, not its result wrong.
+    what the bound leaves above the best point (Crowder, Johnson and Padberg 1983), and what few are left are
+    enumerated. The bound is computed afresh from the data, and rounding errors are added to it (Neumaier and
+    Shcherbina 2004): what the simplex method that finds y does wrong makes the search slower, not its result wrong.
 
     Points are only left unseen where they are worse than the best one by more than a margin. So the optimum is known
     to be the only one within the margin, or the instance ends TIED.
@@ -122,6 +122,7 @@ def search(
         sides: (N or 1, m).
         lows, highs: (N or 1, n), integers, low <= high.
         margins: (N,) by how much the optimum must be better than all other points.
+        few: variables that are not fixed, at most, of a node whose points are enumerated.
         depth: nodes above one another, after which to give up.
         work: for one instance, after which to give up; a unit takes a few nanoseconds.
         values: (N, n), of which the rows of SOLVED instances are filled.
@@ -143,11 +144,11 @@ def search(
     record = Record(np.empty(columns), np.empty(5))
     room = Room(
         np.empty(columns, np.int64),
-        np.empty(_FEW + 1),
-        np.empty(_FEW + 1),
-        np.empty((_FEW + 1, rows)),
-        np.empty((_FEW + 1, rows)),
-        np.empty((_FEW + 1, rows)),
+        np.empty(few + 1),
+        np.empty(few + 1),
+        np.empty((few + 1, rows)),
+        np.empty((few + 1, rows)),
+        np.empty((few + 1, rows)),
     )
     y, reduced, point = np.empty(rows), np.empty(columns), np.empty(columns)
     ratios, entries = np.empty(columns), np.empty(columns, np.int64)
@@ -173,6 +174,9 @@ def search(
                     continue
                 _multipliers(instance, node, y)
                 bounds[level] = _bound(instance, 1.0, node, y, reduced)
+                if not np.isfinite(bounds[level]):
+                    end = GIVEN_UP
+                    break
                 if bounds[level] < marks[_FOUND] - instance.margin:
                     level -= 1
                     continue
@@ -385,7 +389,7 @@ def _take(instance: Instance, point: Array, record: Record) -> None:
     """Takes note of a point: the new best, a tie of it, or one of which the rows do not say whether it is one."""
     best, marks = record
     value = _dot(instance.cost, point)
-    if value < marks[_FOUND] - instance.margin:
+    if not value >= marks[_FOUND] - instance.margin:  # nor if it is not a number
         return
     state = 0
     for i in range(len(instance.side)):
@@ -483,7 +487,7 @@ def _enumerate(
                 place -= 1
             order[place] = j
             size += 1
-            if size > _FEW:
+            if size == len(used):
                 return False
     for i in range(rows):
         activity[0, i] = _dot(matrix[i], point)
@@ -548,7 +552,7 @@ def _branch(node: Dictionary) -> tuple[int, float, int]:
             j = node.outside[k]
             if j < columns and node.lb[j] < node.ub[j]:
                 variable, place = j, node.ub[j] if node.upper[k] else node.lb[j]
-    place = min(max(place, node.lb[variable]), node.ub[variable])
+    place = min(max(place, node.lb[variable]), node.ub[variable]) if np.isfinite(place) else node.lb[variable]
     if abs(place - np.rint(place)) < _FRACTION:  # the integer stays on the first side
         place = np.rint(place)
         return (variable, place - 1.0, _UP) if place == node.ub[variable] else (variable, place, _DOWN)
