@@ -287,7 +287,7 @@ def _reoptimize(
             k = entries[least]
             reach = ub[outside[k]] - lb[outside[k]]
             excess -= abs(line[k]) * reach
-            if excess <= 0.0:
+            if excess <= _MISSED:  # not 0.0: what rounding leaves over is no proof that the row has no point
                 q = k
                 break
             change = -reach if upper[k] else reach
