@@ -16,7 +16,7 @@ from imle_adapters.ilp.program import Program
 from imle_adapters.ilp.search import Found, Search
 from imle_solvers.errors import AdapterError
 from imle_solvers.status import Status
-from tests.ilp_instances import covering, data, feasible_points, gap, knapsack, limited_assignment, mknap1, programs
+from tests.ilp_instances import covering, data, feasible_points, knapsack, limited_assignment, mknap1, programs
 
 BOUNDED = ILPSpec(
     sense="max",
@@ -230,11 +230,19 @@ def test_programs_that_are_not_searched() -> None:
     assert ILPAdapter(knapsack(1200, 4)).build().search is None
 
 
-def test_a_program_on_which_the_trial_fails_is_not_searched() -> None:
-    spec, profits = gap("gap1")[0]
-    monkey = ILPAdapter(spec)
-    assert monkey.build().search is None
-    assert "left to the backend" not in monkey.solve_batch(monkey.build(), profits[None], {}).counters
+def test_a_program_that_is_too_hard_for_the_search_is_not_searched() -> None:
+    assert ILPAdapter(knapsack(100, 10)).build().search is None
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_branching_alone_finds_what_enumeration_finds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = FAMILIES[name]
+    thetas = np.random.default_rng(8).random((10, *spec.shape)) + 0.2
+    enumerated = found(spec, thetas)
+    monkeypatch.setattr(search_module, "_FEW", 0)
+    branched = found(spec, thetas)
+    assert enumerated.solved.all() and branched.solved.all()
+    assert (enumerated.values == branched.values).all()
 
 
 def test_an_error_of_the_backend_names_the_row_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -340,7 +340,7 @@ def _proves_no_point(instance: Instance, node: Dictionary, row: int, y: Array, r
     """Whether a row of the tableau proves that the node has no point: with costs of 0 it has a bound below 0."""
     columns = len(node.price)
     inside = node.head[row]
-    sign = 1.0 if node.basic[row] > node.ub[inside] else -1.0
+    sign = -1.0 if node.basic[row] > node.ub[inside] else 1.0
     y[:] = 0.0
     for k in range(columns + 1):
         variable, entry = (node.outside[k], node.tableau[row, k]) if k < columns else (inside, 1.0)
