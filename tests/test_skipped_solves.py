@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imle_adapters import ShortestPathAdapter
+from imle_adapters import ILPAdapter, ILPSpec, ShortestPathAdapter
 from imle_solvers import AIMLE, IMLE, HammingTarget, Normal, SolverLayer, Status, Target
 from imle_solvers.adapter import Parallelism
 from imle_solvers.batch_solver import IDENTICAL, KNOWN
@@ -188,3 +188,13 @@ def test_every_asked_row_gets_the_solution_of_its_like(rows, data):
     expected = np.where(asked[:, None], thetas + 1, 0)
     np.testing.assert_array_equal(selection.spread(solved), expected)
     assert len(selection.chosen) == len({row for row, is_asked in zip(rows, asked, strict=True) if is_asked})
+
+
+def test_which_programs_are_binary():
+    knapsack = {"shape": (3,), "A_ub": [[2.0, 3, 1]], "b_ub": [4.0], "sense": "max"}
+    binary = ILPAdapter(ILPSpec(**knapsack, ub=1, integrality=True))
+    assert binary.is_binary({})
+    assert not binary.is_binary({"ub": np.ones((1, 3))})
+    assert not ILPAdapter(ILPSpec(**knapsack, ub=1, integrality=True), time_limit=5).is_binary({})
+    assert not ILPAdapter(ILPSpec(**knapsack, ub=2, integrality=True)).is_binary({})
+    assert not ILPAdapter(ILPSpec(**knapsack, ub=1, integrality=[True, True, False])).is_binary({})

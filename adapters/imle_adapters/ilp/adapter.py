@@ -126,6 +126,16 @@ class ILPAdapter(SolverAdapter):
         self.num_ones = _num_ones(spec)
         self._feasible = self._find_feasible()
 
+    def is_binary(self, context: Context) -> bool:
+        """Where theta prices 0/1 variables only, without bounds of an instance's own or a time limit.
+
+        At the limit a solution need not be optimal, and nothing follows from its being so.
+        """
+        priced = self.spec.theta_index
+        whole = bool(self.spec.integrality[priced].all())
+        unit = bool((self.spec.lb[priced] >= 0).all() and (self.spec.ub[priced] <= 1).all())
+        return whole and unit and self.time_limit is None and not {"lb", "ub"} & set(context)
+
     def build(self) -> _State:
         """Loads the program into the solver, and tries the compiled search on it."""
         state = self._load()
