@@ -28,10 +28,10 @@ custom: $(VENV)/.examples
 	$(RUN) examples/custom_solver.py
 
 test: $(VENV)/.dev
-	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadgroup
+	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 quick: $(VENV)/.dev
-	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadgroup -m "not slow"
+	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow"
 
 check: $(VENV)/.dev
 	$(RUN) -m ruff check

@@ -8,7 +8,6 @@ import importlib
 import logging
 import os
 import pickle
-import signal
 import socket
 import subprocess
 import sys
@@ -50,7 +49,6 @@ from imle_solvers.executors.cluster import actors, connection  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("ray"),  # one cluster is enough
     # Of Ray's own processes and log files, which it leaves to be collected.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
@@ -294,17 +292,26 @@ def test_actors_that_are_killed_between_batches(shared):
     assert not set(victims) & set(pids(shared))
 
 
-def test_an_interrupt_gives_back_control_and_the_next_call_works(shared):
-    shared.solve(function_adapter(slow), np.zeros((4, 2)))
-    victims = pids(shared)
-    timer = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
-    timer.start()
-    begin = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        shared.solve(function_adapter(slow), np.full((4, 2), 60.0))
-    assert time.monotonic() - begin < 5
-    assert gone(victims)
-    assert shared.solve(function_adapter(identity), np.ones((4, 2))).values.sum() == 8
+INTERRUPTED = """
+    import sys
+    from imle_solvers import RayExecutor
+
+    executor = RayExecutor(sys.argv[1], 1)
+    say(solve(executor))
+    try:
+        threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+        solve(executor, 600.0)
+    except KeyboardInterrupt:
+        say("interrupted")
+    say(solve(executor, rows=20))
+    executor.close()
+"""
+
+
+def test_an_interrupt_gives_back_control_and_the_next_call_works(cluster, free, start):
+    program = start(INTERRUPTED, cluster.address)
+    code, out, err = program.end()
+    assert (code, out) == (0, "True\ninterrupted\nTrue\n"), err
 
 
 def test_a_state_that_kills_its_actor_is_an_error_not_a_long_wait(cluster, free, tmp_path):
