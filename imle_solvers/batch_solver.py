@@ -63,7 +63,14 @@ class BatchSolver:
         self.num_ones = adapter.num_ones
         self.binary = adapter.parallelism is not Parallelism.DEVICE and adapter.is_binary(context)
 
-    def __call__(self, scores: Tensor, *, needed: Tensor | None = None, skip_nonfinite: bool = False) -> Solved:
+    def __call__(
+        self,
+        scores: Tensor,
+        *,
+        needed: Tensor | None = None,
+        owned: bool = False,
+        skip_nonfinite: bool = False,
+    ) -> Solved:
         """Solves (B, M, *instance_shape) scores in max form. See `Solve`.
 
         Raises:
@@ -76,11 +83,13 @@ class BatchSolver:
             return Solved(scores.new_zeros(shape), None)
         try:
             if self._adapter.parallelism is Parallelism.DEVICE:
-                values, statuses = self._solve_on_device(self._thetas(scores).flatten(0, 1), samples, skip_nonfinite)
+                thetas = self._thetas(scores, owned).flatten(0, 1)
+                values, statuses = self._solve_on_device(thetas, samples, skip_nonfinite)
                 values = values.reshape(shape)
             else:
                 asked = None if needed is None else needed.cpu().numpy().reshape(-1)
-                array, statuses = self._solve_on_workers(to_host(self._thetas(scores)), samples, asked, skip_nonfinite)
+                thetas = self._thetas(scores, owned)
+                array, statuses = self._solve_on_workers(to_host(thetas), samples, asked, skip_nonfinite)
                 values = to_device(array.reshape(shape), scores)
         except RowError as error:
             error.locate(samples)
@@ -91,9 +100,11 @@ class BatchSolver:
         mask = torch.from_numpy(ok).to(values.device).reshape(batch, samples)
         return Solved(torch.where(mask.reshape(batch, samples, *(1,) * (values.ndim - 2)), values, 0.0), mask)
 
-    def _thetas(self, scores: Tensor) -> Tensor:
-        """In the adapter's own sense. A copy either way: solvers may overwrite it, and it must not be the user's."""
-        return -scores if self._adapter.sense == "min" else scores.clone()
+    def _thetas(self, scores: Tensor, owned: bool) -> Tensor:
+        """In the adapter's own sense; a copy, as solvers may overwrite it, unless it may be."""
+        if self._adapter.sense == "min":
+            return scores.neg_() if owned else -scores
+        return scores if owned else scores.clone()
 
     def _solve_on_workers(
         self, array: FloatArray, samples: int, asked: NDArray[np.bool_] | None, skip_nonfinite: bool

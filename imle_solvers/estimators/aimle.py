@@ -116,11 +116,11 @@ class AIMLE(PerturbAndMAP):
         if self.symmetric:
             other = shift(center + away, noise, self.target_noise_temperature)
             targets, befores = torch.cat([other, target], dim=1), torch.cat([before.expand_as(dz)] * 2, dim=1)
-            both = solve_step(solve, targets, befores, solved.repeat(2), self.skip_known)
+            both = solve_step(solve, targets, befores, solved.repeat(2), owned=True, skip=self.skip_known)
             ahead, behind = both.split(sampling.draws)
             moved = difference(ahead, behind)
         else:
-            moved = difference(solved, solve_step(solve, target, before, solved, self.skip_known))
+            moved = difference(solved, solve_step(solve, target, before, solved, owned=True, skip=self.skip_known))
         if sampling.group > 1:
             groups = (sampling.num_samples, sampling.group)
             moved, active = moved.unflatten(1, groups).mean(2), active.unflatten(1, groups).any(2)

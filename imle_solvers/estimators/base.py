@@ -49,8 +49,17 @@ class Solve(Protocol):
     num_ones: float | None
     binary: bool
 
-    def __call__(self, scores: Tensor, *, needed: Tensor | None = None, skip_nonfinite: bool = False) -> Solved:
+    def __call__(
+        self,
+        scores: Tensor,
+        *,
+        needed: Tensor | None = None,
+        owned: bool = False,
+        skip_nonfinite: bool = False,
+    ) -> Solved:
         """Solves (B, M, *instance_shape): M problems for each of the B instances.
+
+        With `owned`, nobody else needs the scores and they may be overwritten, which saves a copy of them all.
 
         With `needed`, (B, M) bool, only those where it is true are solved; the others have solutions of zero.
 

@@ -21,7 +21,9 @@ from torch import Tensor
 from imle_solvers.estimators.base import Solve, Solved
 
 
-def solve_step(solve: Solve, target: Tensor, before: Tensor, solved: Solved, skip: bool = True) -> Solved:
+def solve_step(
+    solve: Solve, target: Tensor, before: Tensor, solved: Solved, *, owned: bool = False, skip: bool = True
+) -> Solved:
     """Solves the target, but for what is known.
 
     Known are the solutions that the step from `before` to `target` leaves optimal, as shown above.
@@ -31,13 +33,14 @@ def solve_step(solve: Solve, target: Tensor, before: Tensor, solved: Solved, ski
         target: (B, M, *shape), the scores to solve.
         before: (B, M, *shape), the scores that were solved.
         solved: their solutions.
+        owned: whether the target may be overwritten.
         skip: False solves everything.
 
     Returns:
         The target's solutions; those of `solved` where they are known.
     """
     if not skip or not solve.binary:
-        return solve(target, skip_nonfinite=True)
+        return solve(target, owned=owned, skip_nonfinite=True)
     step = target - before
     # Turned around where z is one, a step that favours z is nowhere positive. Neither is one that is not finite; its
     # NaN must come out.
@@ -45,6 +48,6 @@ def solve_step(solve: Solve, target: Tensor, before: Tensor, solved: Solved, ski
     known = ((turned <= 0) & (turned > -math.inf)).reshape(*step.shape[:2], math.prod(step.shape[2:])).all(-1)
     if solved.ok is not None:
         known &= solved.ok
-    fresh = solve(target, needed=~known, skip_nonfinite=True)
+    fresh = solve(target, needed=~known, owned=owned, skip_nonfinite=True)
     mask = known.reshape(*known.shape, *(1 for _ in step.shape[2:]))
     return Solved(solved.values.where(mask, fresh.values), fresh.ok)

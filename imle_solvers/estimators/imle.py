@@ -69,10 +69,12 @@ class IMLE(PerturbAndMAP):
     def gradient(self, saved: Saved, dz: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
         """The mean difference between samples and targets."""
         scores, noise, values, ok = saved
-        target = shift(self.target(scores.unsqueeze(1), dz), noise, self.target_noise_temperature)
+        target = self.target(scores.unsqueeze(1), dz)
+        perturbed = shift(target, noise, self.target_noise_temperature)
         before = shift(scores.unsqueeze(1), noise, self.input_noise_temperature)
         solved = Solved(values, ok)
-        gradient = difference(solved, solve_step(solve, target, before, solved, self.skip_known))
+        behind = solve_step(solve, perturbed, before, solved, owned=perturbed is not target, skip=self.skip_known)
+        gradient = difference(solved, behind)
         gradient = gradient.squeeze(1) if sampling.draws == 1 else gradient.mean(1)
         if self.scale_gradient:
             assert isinstance(self.target, Target)

@@ -54,7 +54,8 @@ class PerturbAndMAP(Estimator):
         repeated = scores.unsqueeze(1)
         if sampling.draws > 1 and noise is None:
             repeated = repeated.expand(-1, sampling.draws, *scores.shape[1:])
-        solved = solve(shift(repeated, noise, self.input_noise_temperature))
+        perturbed = shift(repeated, noise, self.input_noise_temperature)
+        solved = solve(perturbed, owned=perturbed is not repeated)
         return solved, (scores, noise, solved.values, solved.ok)
 
     def check_shapes(self, instance_shape: tuple[int, ...], solution_shape: tuple[int, ...]) -> None:

@@ -78,7 +78,7 @@ class PerturbedOptimizer(Estimator):
             perturbed = repeated * torch.exp(self.sigma * noise - self.sigma**2 / 2)
         else:
             perturbed = repeated + self.sigma * noise
-        solved = solve(perturbed)
+        solved = solve(perturbed, owned=True)
         return solved, (scores, noise, solved.values, solved.ok)
 
     def gradient(self, saved: Saved, dz: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
