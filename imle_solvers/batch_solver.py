@@ -38,6 +38,7 @@ class BatchSolver:
     Args:
         adapter: the solver.
         executor: where it runs; not used by adapters that solve tensors where they are.
+        theta: (B, *instance_shape), what scores are made of, to say whose fault it is if they are not finite.
         context: the arrays that go to the adapter with each instance, with a leading axis of B, see
             `prepare_context`.
         on_failure: see `SolverLayer`.
@@ -49,6 +50,7 @@ class BatchSolver:
         self,
         adapter: SolverAdapter,
         executor: Executor,
+        theta: Tensor,
         context: Context,
         on_failure: OnFailure,
         stats: Stats,
@@ -56,6 +58,7 @@ class BatchSolver:
     ) -> None:
         self._adapter = adapter
         self._executor = executor
+        self._theta = theta.detach()
         self._context = context
         self._on_failure = on_failure
         self._stats = stats
@@ -115,6 +118,8 @@ class BatchSolver:
         if np.count_nonzero(finite) < finite.size:
             unsound = ~finite.reshape(len(array), -1).all(1)
             if not skip_nonfinite:
+                # Not before: as long as all is well only the host's copy is looked at, and no device need wait.
+                check_finite(self._theta)
                 raise InputError(_NOT_FINITE, int(unsound.argmax()))
             asked = np.logical_not(unsound) if asked is None else asked & ~unsound
         selection = select(array, context, asked)
@@ -159,6 +164,7 @@ class BatchSolver:
         if not bool(finite.all()):
             rows = finite.reshape(len(thetas), -1).all(1)
             if not skip_nonfinite:
+                check_finite(self._theta)
                 raise InputError(_NOT_FINITE, int(rows.int().argmin()))
             entries = rows.reshape(-1, *(1 for _ in self._adapter.instance_shape))
             values, statuses = self._solve_on_device(torch.where(entries, thetas, 0.0), samples, skip_nonfinite)
@@ -281,18 +287,16 @@ def check_tensor(theta: Any) -> None:
         raise TypeError(f"theta: expected a floating dtype, got {theta.dtype}; convert it with theta.float()")
 
 
-def check_finite(theta: Tensor, single: bool = False) -> None:
+def check_finite(theta: Tensor) -> None:
     """Raises `ValueError` for NaN or infinity, naming the instance.
 
     Args:
-        theta: (B, *instance_shape), or (*instance_shape) if `single`.
-        single: whether it is one instance without a batch axis.
+        theta: (B, *instance_shape).
     """
     finite = theta.isfinite()
     if not bool(finite.all()):
-        bad = (~finite).nonzero()[0].tolist()
-        instance, entry = (0, bad) if single else (bad[0], bad[1:])
+        instance, *entry = (~finite).nonzero()[0].tolist()
         raise ValueError(
-            f"theta: expected finite values, got {theta[tuple(bad)].item()} in instance {instance} at {tuple(entry)}; "
-            "check the network that predicts theta"
+            f"theta: expected finite values, got {theta[(instance, *entry)].item()} in instance {instance} at "
+            f"{tuple(entry)}; check the network that predicts theta"
         )

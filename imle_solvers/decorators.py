@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Size, Tensor, nn
 
-from imle_solvers.batch_solver import BatchSolver, check_finite, check_tensor, prepare_context
+from imle_solvers.batch_solver import BatchSolver, check_tensor, prepare_context
 from imle_solvers.estimators.aimle import AIMLE
 from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, check_temperature, difference, shift
@@ -317,7 +317,6 @@ def _decorate(function: Solver | None, estimator: Estimator, sampling: Sampling,
     @functools.wraps(function)
     def differentiable(theta: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_tensor(theta)
-        check_finite(theta)
         tensors: dict[str, Tensor] = {}
 
         def separate(name: str, value: Any) -> Any:
@@ -337,7 +336,7 @@ def _decorate(function: Solver | None, estimator: Estimator, sampling: Sampling,
             call, sense=sense, instance_shape=theta.shape[1:], batched=True, context=list(tensors)
         )
         context = prepare_context(adapter, tensors, len(theta), theta.device)
-        solve = BatchSolver(adapter, SerialExecutor(), context, "raise", Stats())
+        solve = BatchSolver(adapter, SerialExecutor(), theta, context, "raise", Stats())
         samples: Tensor = estimator(-theta if sense == "min" else theta, solve, sampling)
         return samples.flatten(0, 1)
 

@@ -10,8 +10,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from imle_solvers.adapter import Parallelism, SolverAdapter, check_adapter_attributes
-from imle_solvers.batch_solver import BatchSolver, OnFailure, check_finite, check_tensor, prepare_context
-from imle_solvers.errors import ClosedError, InputError
+from imle_solvers.batch_solver import BatchSolver, OnFailure, check_tensor, prepare_context
+from imle_solvers.errors import ClosedError
 from imle_solvers.estimators import IMLE, Estimator
 from imle_solvers.estimators.base import Sampling
 from imle_solvers.executors import Executor, SerialExecutor, make_executor
@@ -156,13 +156,7 @@ class SolverLayer(nn.Module):
     ) -> Tensor:
         scores, solve, single = self.prepare(theta, context)
         sampling = Sampling(num_samples or 1, group, perturb=perturb, generator=self.generator)
-        try:
-            solutions: Tensor = self.estimator(scores, solve, sampling)
-        except InputError:
-            # Looked at here and not before: where theta is sound, it is the solver's copy that is looked at, on the
-            # host, and the device need not wait.
-            check_finite(theta, single)
-            raise
+        solutions: Tensor = self.estimator(scores, solve, sampling)
         if solutions.dtype != theta.dtype:
             solutions = solutions.to(theta.dtype)
         if num_samples is None:
@@ -192,7 +186,9 @@ class SolverLayer(nn.Module):
         if torch.is_grad_enabled() and theta.requires_grad:
             self.estimator.check_shapes(self.adapter.instance_shape, self.adapter.solution_shape)
         prepared = prepare_context(self.adapter, context, len(theta), theta.device)
-        solve = BatchSolver(self.adapter, self._executor, prepared, self.on_failure, self._stats, self.on_progress)
+        solve = BatchSolver(
+            self.adapter, self._executor, theta, prepared, self.on_failure, self._stats, self.on_progress
+        )
         scores = theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta
         # The one place where the sense is turned: from here to the solver everything maximises.
         return -scores if self.adapter.sense == "min" else scores, solve, single

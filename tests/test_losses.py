@@ -17,7 +17,7 @@ from imle_solvers import (
     SPOPlusLoss,
     SumOfGamma,
 )
-from tests.solvers import StatusAdapter, subsets
+from tests.solvers import StatusAdapter, subsets, top_k
 from tests.test_gradients import Fixed
 
 
@@ -179,3 +179,17 @@ def test_failed_instances_contribute_nothing(kind):
 def test_bad_arguments(make_loss, error, message):
     with pytest.raises(error, match=message):
         make_loss()
+
+
+@pytest.mark.parametrize("name", ["fenchel-young", "spo+", "score function"])
+def test_theta_that_is_not_finite_is_named(name):
+    layer = SolverLayer(top_k(4, 2), estimator=IMLE(Normal()), num_workers=0)
+    theta, target = torch.zeros(3, 4), torch.ones(3, 4)
+    theta[1, 2] = torch.nan
+    loss = {
+        "fenchel-young": lambda: FenchelYoungLoss(layer)(theta, target),
+        "spo+": lambda: SPOPlusLoss(layer)(theta, target),
+        "score function": lambda: ScoreFunctionLoss(layer, lambda z: z.sum(-1))(theta),
+    }[name]
+    with pytest.raises(ValueError, match="got nan in instance 1 at .2,."):
+        loss()
