@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help warcraft roads custom test quick check wheel bench clean
+.PHONY: help warcraft roads custom test quick check wheel bench bench-parts clean
 
 help:
 	@echo "make warcraft   train the Warcraft example, results in runs/warcraft"
@@ -15,7 +15,8 @@ help:
 	@echo "make quick      the tests that take no more than a few seconds each"
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make wheel      build wheel and sdist, and try the wheel in an empty environment"
-	@echo "make bench      measure the compiled kernels and the worker processes against others"
+	@echo "make bench      compare everything with what else there is, in about ten minutes; results in runs/bench"
+	@echo "make bench-parts  measure kernels, worker processes, noise, the layer and integer programs apart"
 	@echo "make clean      remove the environment and everything that was built"
 
 warcraft: $(VENV)/.examples
@@ -40,8 +41,15 @@ check: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 
 bench: $(VENV)/.bench
+	mkdir -p runs/bench
+	$(RUN) benchmarks/compare.py --json runs/bench/bench.json --chart runs/bench/bench.png $(BENCH)
+
+bench-parts: $(VENV)/.bench
 	$(RUN) benchmarks/bench_kernels.py
 	$(RUN) benchmarks/bench_dispatch.py
+	$(RUN) benchmarks/bench_noise.py
+	$(RUN) benchmarks/bench_layer.py
+	$(RUN) benchmarks/bench_ilp.py
 
 # The wheel must work where nothing but its own dependencies is installed.
 wheel: $(VENV)/.dev
