@@ -42,7 +42,7 @@ def verdict(row: dict[str, Any]) -> str:
             f"{row['ratio']:.2f} times the time of the loop of solves over the cores, target at most {row['target']:g}"
         )
     else:
-        line = f"{row['ratio']:.3g} times as fast, target {row['target']:g}"
+        line = f"{_times(row['ratio'])} times as fast, target {row['target']:g}"
     skipped = "" if row["skipped"] is None else f"; {row['skipped']:.0%} of solves skipped"
     return f"{line}: {met}{skipped}"
 
@@ -58,7 +58,7 @@ def markdown(results: dict[str, Any]) -> str:
         own = by_name[OURS]
         other = min((by_name[name] for name in row["against"]), key=lambda each: float(each["milliseconds"]))
         part = "" if other["on"] == row["batch"] else f" ({other['on']} of {row['batch']} instances measured)"
-        figure, target = f"{row['ratio']:.3g}", f"{row['target']:g}"
+        figure, target = _times(row["ratio"]), f"{row['target']:g}"
         if row["at_most"]:
             figure, target = f"{row['ratio']:.2f} x its time / cores", f"at most {target}"
         lines.append(
@@ -105,7 +105,7 @@ def write_chart(path: Path, results: dict[str, Any]) -> None:
     for position, (row, each, _) in enumerate(bars):
         judged = each["name"] in row["against"]
         axes.barh(position, each["times"], color="tab:blue" if judged else "lightsteelblue", log=True)
-        axes.text(each["times"], position, f" {each['times']:.3g}", va="center", fontsize=8)
+        axes.text(each["times"], position, f" {_times(each['times'])}", va="center", fontsize=8)
         if judged:
             # For solves that are shared by the cores: how many times the whole of them should take longer.
             mark = results["machine"]["cores"] / row["target"] if row["at_most"] else row["target"]
@@ -123,6 +123,10 @@ def _growth(series: dict[str, Any]) -> str:
         f"time ~ size^{series['time_exponent']:.2f} (the solver's own: {series['expected']:g}), "
         f"memory ~ size^{_exponent(series['memory_exponent'])}"
     )
+
+
+def _times(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _exponent(value: float | None) -> str:

@@ -24,12 +24,14 @@ class Budget:
     Attributes:
         rounds: of which medians are taken.
         turn: about how many seconds a slow contender's turn takes: it gets as much of the batch.
+        fewest: instances it gets at least.
         warm_up: seconds of a layer's steps before.
         least: seconds that a fast contender repeats its step for, so that it does not pay for cold caches.
     """
 
     rounds: int
     turn: float
+    fewest: int
     warm_up: float
     least: float = 0.05
 
@@ -118,9 +120,10 @@ def share_skipped(stats: Stats) -> float:
     return sum(count for name, count in stats.counters.items() if name.startswith("solves skipped")) / stats.instances
 
 
-def seconds_of(contender: Contender, problem: Problem, size: int) -> float:
-    """Of one step on the first `size` instances."""
-    thetas, weights = problem.thetas[:size], problem.weights[:size]
+def seconds_of(contender: Contender, problem: Problem, size: int, first: int = 0) -> float:
+    """Of one step on `size` instances, from `first` on and around."""
+    some = torch.arange(first, first + size) % len(problem.thetas)
+    thetas, weights = problem.thetas[some], problem.weights[some]
     start = time.perf_counter()
     contender.step(thetas, weights)
     return time.perf_counter() - start
@@ -132,7 +135,7 @@ def _warm_up(contender: Contender, problem: Problem, budget: Budget) -> int:
     if contender.layer is None:
         if seconds < budget.turn:
             seconds = seconds_of(contender, problem, 1)
-        return max(1, min(len(problem.thetas), int(budget.turn / seconds)))
+        return min(len(problem.thetas), max(budget.fewest, int(budget.turn / seconds)))
     until = time.perf_counter() + budget.warm_up
     while time.perf_counter() < until:
         seconds_of(contender, problem, len(problem.thetas))
@@ -142,13 +145,16 @@ def _warm_up(contender: Contender, problem: Problem, budget: Budget) -> int:
 def _alternate(
     problem: Problem, contenders: dict[str, Contender], sizes: dict[str, int], budget: Budget
 ) -> dict[str, list[float]]:
-    """Milliseconds a step on the whole batch, a figure for each round."""
+    """Milliseconds a step on the whole batch, a figure for each round.
+
+    Each round takes another part of the batch: some instances are harder than others.
+    """
     milliseconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(budget.rounds):
+    for round_ in range(budget.rounds):
         for name, contender in contenders.items():
             steps, total = 0, 0.0
             while total < budget.least:
-                total += seconds_of(contender, problem, sizes[name])
+                total += seconds_of(contender, problem, sizes[name], round_ * sizes[name])
                 steps += 1
             milliseconds[name].append(1e3 * total / steps * len(problem.thetas) / sizes[name])
     return milliseconds
