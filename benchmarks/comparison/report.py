@@ -42,7 +42,7 @@ def verdict(row: dict[str, Any]) -> str:
             f"{row['ratio']:.2f} times the time of the loop of solves over the cores, target at most {row['target']:g}"
         )
     else:
-        line = f"{_times(row['ratio'])} times as fast, target {row['target']:g}"
+        line = f"{_figure(row['ratio'])} times as fast, target {row['target']:g}"
     skipped = "" if row["skipped"] is None else f"; {row['skipped']:.0%} of solves skipped"
     return f"{line}: {met}{skipped}"
 
@@ -58,11 +58,12 @@ def markdown(results: dict[str, Any]) -> str:
         own = by_name[OURS]
         other = min((by_name[name] for name in row["against"]), key=lambda each: float(each["milliseconds"]))
         part = "" if other["on"] == row["batch"] else f" ({other['on']} of {row['batch']} instances measured)"
-        figure, target = _times(row["ratio"]), f"{row['target']:g}"
+        figure, target = _figure(row["ratio"]), f"{row['target']:g}"
         if row["at_most"]:
             figure, target = f"{row['ratio']:.2f} x its time / cores", f"at most {target}"
+        milliseconds = f"{_figure(own['milliseconds'])} / {_figure(other['milliseconds'])}"
         lines.append(
-            f"| {row['title']} | {other['name']}{part} | {own['milliseconds']:.3g} / {other['milliseconds']:.3g} "
+            f"| {row['title']} | {other['name']}{part} | {milliseconds} "
             f"| {figure} | {target} | {_megabytes(own, 'step_mb')} / {_megabytes(other, 'step_mb')} |"
         )
     if results["growth"]:
@@ -73,8 +74,15 @@ def markdown(results: dict[str, Any]) -> str:
         lines.append(
             f"| {series['title']} | {first['size']} to {last['size']} | {series['time_exponent']:.2f} "
             f"| {_exponent(series['memory_exponent'])} "
-            f"| {last['milliseconds']:.3g}, {last['step_mb']:.3g}, {last['copies']:.1f} |"
+            f"| {_figure(last['milliseconds'])}, {last['step_mb']:.3g}, {last['copies']:.1f} |"
         )
+    machine = results["machine"]
+    lines += [
+        "",
+        f"{machine['cores']} cores, {machine['cpu']}, {machine['date']}, {results['threads']} of torch's threads. "
+        "Times of part of a batch are scaled up to all of it; memory is above that of a step on one instance, with a star of "
+        "a part of the batch.",
+    ]
     return "\n".join(lines)
 
 
@@ -105,7 +113,7 @@ def write_chart(path: Path, results: dict[str, Any]) -> None:
     for position, (row, each, _) in enumerate(bars):
         judged = each["name"] in row["against"]
         axes.barh(position, each["times"], color="tab:blue" if judged else "lightsteelblue", log=True)
-        axes.text(each["times"], position, f" {_times(each['times'])}", va="center", fontsize=8)
+        axes.text(each["times"], position, f" {_figure(each['times'])}", va="center", fontsize=8)
         if judged:
             # For solves that are shared by the cores: how many times the whole of them should take longer.
             mark = results["machine"]["cores"] / row["target"] if row["at_most"] else row["target"]
@@ -125,7 +133,7 @@ def _growth(series: dict[str, Any]) -> str:
     )
 
 
-def _times(value: float) -> str:
+def _figure(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
