@@ -80,8 +80,8 @@ def markdown(results: dict[str, Any]) -> str:
     lines += [
         "",
         f"{machine['cores']} cores, {machine['cpu']}, {machine['date']}, {results['threads']} of torch's threads. "
-        "Times of part of a batch are scaled up to all of it; memory is above that of a step on one instance, with a star of "
-        "a part of the batch.",
+        "Times of part of a batch are scaled up to all of it; memory is above that of a step on one instance, with a "
+        "star of a part of the batch.",
     ]
     return "\n".join(lines)
 
