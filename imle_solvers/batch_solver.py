@@ -64,6 +64,7 @@ class BatchSolver:
         self._stats = stats
         self._on_progress = on_progress
         self.num_ones = adapter.num_ones
+        self.sign = -1 if adapter.sense == "min" else 1
         self.binary = adapter.parallelism is not Parallelism.DEVICE and adapter.is_binary(context)
 
     def __call__(
@@ -105,7 +106,7 @@ class BatchSolver:
 
     def _thetas(self, scores: Tensor, owned: bool) -> Tensor:
         """In the adapter's own sense; a copy, as solvers may overwrite it, unless it may be."""
-        if self._adapter.sense == "min":
+        if self.sign < 0:
             return scores.neg_() if owned else -scores
         return scores if owned else scores.clone()
 

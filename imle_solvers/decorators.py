@@ -337,7 +337,7 @@ def _decorate(function: Solver | None, estimator: Estimator, sampling: Sampling,
         )
         context = prepare_context(adapter, tensors, len(theta), theta.device)
         solve = BatchSolver(adapter, SerialExecutor(), theta, context, "raise", Stats())
-        samples: Tensor = estimator(-theta if sense == "min" else theta, solve, sampling)
+        samples: Tensor = estimator(theta, solve, sampling)
         return samples.flatten(0, 1)
 
     return differentiable

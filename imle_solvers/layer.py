@@ -154,9 +154,9 @@ class SolverLayer(nn.Module):
         group: int = 1,
         perturb: bool = True,
     ) -> Tensor:
-        scores, solve, single = self.prepare(theta, context)
+        prepared, solve, single = self.prepare(theta, context)
         sampling = Sampling(num_samples or 1, group, perturb=perturb, generator=self.generator)
-        solutions: Tensor = self.estimator(scores, solve, sampling)
+        solutions: Tensor = self.estimator(prepared, solve, sampling)
         if solutions.dtype != theta.dtype:
             solutions = solutions.to(theta.dtype)
         if num_samples is None:
@@ -171,8 +171,8 @@ class SolverLayer(nn.Module):
             context: see `forward`.
 
         Returns:
-            The scores in max form, (B, *instance_shape), float32 or float64; the solver of max form for them; and
-            whether theta was a single instance, which now has a batch axis of one.
+            Theta, (B, *instance_shape), float32 or float64; the solver of max form for it, whose `sign` times theta are
+            scores; and whether theta was a single instance, which now has a batch axis of one.
 
         Raises:
             TypeError, ValueError, ClosedError: see `forward`.
@@ -189,9 +189,7 @@ class SolverLayer(nn.Module):
         solve = BatchSolver(
             self.adapter, self._executor, theta, prepared, self.on_failure, self._stats, self.on_progress
         )
-        scores = theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta
-        # The one place where the sense is turned: from here to the solver everything maximises.
-        return -scores if self.adapter.sense == "min" else scores, solve, single
+        return (theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta), solve, single
 
     def _check_theta(self, theta: Tensor) -> bool:
         """Whether theta is a single instance; raises for what cannot be solved."""

@@ -66,7 +66,8 @@ class FenchelYoungLoss(nn.Module):
             ValueError: theta or target of the wrong shape.
         """
         _check_target(theta, target)
-        scores, solve, single = self.layer.prepare(theta, context)
+        prepared, solve, single = self.layer.prepare(theta, context)
+        scores = solve.sign * prepared
         target = (target.unsqueeze(0) if single else target).to(scores)
         sampling = Sampling(self.num_samples, generator=self.layer.generator)
         losses: Tensor = _FenchelYoung.apply(scores, target, self.layer.estimator, solve, sampling)  # type: ignore[no-untyped-call]
@@ -132,7 +133,8 @@ class SPOPlusLoss(nn.Module):
             with torch.no_grad():
                 solution = self.layer.map(truth.to(theta), **context)
         _check_target(theta, solution)
-        scores, solve, single = self.layer.prepare(theta, context)
+        prepared, solve, single = self.layer.prepare(theta, context)
+        scores = solve.sign * prepared
         sign = -1 if self.layer.adapter.sense == "min" else 1
         if single:
             truth, solution = truth.unsqueeze(0), solution.unsqueeze(0)
@@ -205,7 +207,8 @@ class ScoreFunctionLoss(nn.Module):
         assert isinstance(estimator, PerturbAndMAP)
         assert isinstance(estimator.noise, ScoredNoise)
         with torch.no_grad():
-            scores, solve, _ = self.layer.prepare(theta, context)
+            prepared, solve, _ = self.layer.prepare(theta, context)
+            scores = solve.sign * prepared
             sampling = Sampling(self.num_samples, generator=self.layer.generator)
             _, (_, noise, values, ok) = estimator.draw(scores, solve, sampling)
             losses = self.loss(values.to(theta.dtype))

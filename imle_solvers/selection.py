@@ -39,9 +39,11 @@ def select(thetas: FloatArray, context: Context, needed: NDArray[np.bool_] | Non
         context: arrays with a leading axis of N.
         needed: (N,), which rows are asked for; None: all.
     """
-    asked = np.arange(len(thetas)) if needed is None else np.flatnonzero(needed)
-    if not _may_repeat(thetas[asked, ...]):
-        return None if len(asked) == len(thetas) else _selection(asked, asked, len(thetas))
+    asked = None if needed is None else np.flatnonzero(needed)
+    if not _may_repeat(thetas, asked):
+        return None if asked is None or len(asked) == len(thetas) else _selection(asked, asked, len(thetas))
+    if asked is None:
+        asked = np.arange(len(thetas))
     first: dict[bytes, int] = {}
     owner = np.empty(len(asked), dtype=np.intp)
     for position, row in enumerate(asked.tolist()):
@@ -51,13 +53,16 @@ def select(thetas: FloatArray, context: Context, needed: NDArray[np.bool_] | Non
     return None if len(chosen) == len(thetas) else _selection(chosen, asked, len(thetas), owner)
 
 
-def _may_repeat(thetas: FloatArray) -> bool:
-    """Whether there can be identical rows, by sums of their ends: cheap to look at, and nearly always different."""
+def _may_repeat(thetas: FloatArray, asked: NDArray[np.intp] | None) -> bool:
+    """Whether there can be identical rows: in nearly every batch their first entries alone tell them apart."""
     if thetas.size == 0:
         return False
     flat = thetas.reshape(len(thetas), -1)
-    ends = flat[:, 0] + 2 * flat[:, -1]
-    return len(set(ends.tolist())) < len(ends)
+    for entry in (0, -1, flat.shape[1] // 2):
+        column = flat[:, entry] if asked is None else flat[asked, entry]
+        if len(set(column.tolist())) == len(column):
+            return False
+    return True
 
 
 def _selection(
