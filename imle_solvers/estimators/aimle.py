@@ -11,7 +11,7 @@ import torch.distributed
 from torch import Tensor
 
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
-from imle_solvers.estimators.certificate import solve_step
+from imle_solvers.estimators.certificate import solve_unknown
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, like, shift
 from imle_solvers.noise import Noise
 
@@ -79,6 +79,7 @@ class AIMLE(PerturbAndMAP):
             input_noise_temperature=input_noise_temperature,
             target_noise_temperature=target_noise_temperature,
             num_marginal_samples=num_marginal_samples,
+            skip_known=skip_known,
         )
         for name, value, low, high in (
             ("alpha", alpha, -math.inf, math.inf),
@@ -98,7 +99,6 @@ class AIMLE(PerturbAndMAP):
         self.step = step
         self.momentum = momentum
         self.decay = decay
-        self.skip_known = skip_known
         self.register_buffer("beta", torch.tensor(initial_beta, dtype=torch.float64))
         self.register_buffer("norm", torch.tensor(initial_norm, dtype=torch.float64))
         self.register_buffer("last_move", torch.tensor(0.0, dtype=torch.float64))
@@ -111,16 +111,18 @@ class AIMLE(PerturbAndMAP):
         away = size * dz
         center = self.alpha * scores.unsqueeze(1)
         target = shift(center - away, noise, self.target_noise_temperature)
-        before = shift(scores.unsqueeze(1), noise, self.input_noise_temperature)
-        solved = Solved(values, ok)
+        solved, known = Solved(values, ok), self._known(solve, target, saved)
         if self.symmetric:
             other = shift(center + away, noise, self.target_noise_temperature)
-            targets, befores = torch.cat([other, target], dim=1), torch.cat([before.expand_as(dz)] * 2, dim=1)
-            both = solve_step(solve, targets, befores, solved.repeat(2), owned=True, skip=self.skip_known)
+            masks = [
+                torch.zeros_like(active) if mask is None else mask for mask in (self._known(solve, other, saved), known)
+            ]
+            targets, known = torch.cat([other, target], dim=1), torch.cat(masks, dim=1)
+            both = solve_unknown(solve, targets, known, solved.repeat(2), owned=True)
             ahead, behind = both.split(sampling.draws)
             moved = difference(ahead, behind)
         else:
-            moved = difference(solved, solve_step(solve, target, before, solved, owned=True, skip=self.skip_known))
+            moved = difference(solved, solve_unknown(solve, target, known, solved, owned=True))
         if sampling.group > 1:
             groups = (sampling.num_samples, sampling.group)
             moved, active = moved.unflatten(1, groups).mean(2), active.unflatten(1, groups).any(2)

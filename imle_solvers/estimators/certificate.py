@@ -16,38 +16,67 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from imle_solvers.estimators.base import Solve, Solved
 
+_FEW = 64
+"""Entries of a step that are looked at first: they nearly always tell that the rest need not be."""
 
-def solve_step(
-    solve: Solve, target: Tensor, before: Tensor, solved: Solved, *, owned: bool = False, skip: bool = True
-) -> Solved:
+
+def find_known(
+    target: Tensor, scores: Tensor, noise: Tensor | None, temperature: float, solved: Solved
+) -> Tensor | None:
+    """Which of the target's solutions are those of the samples, as shown above.
+
+    Args:
+        target: (B, M, *shape), the scores to solve, of a solver with solutions of zeros and ones.
+        scores: (B, *shape); with the noise, (B, M, *shape), times its temperature, those that were solved.
+        noise: None: none.
+        temperature: of the noise.
+        solved: their solutions.
+
+    Returns:
+        (B, M) bool; None if there are none.
+    """
+    few = _favoured(target, scores, noise, temperature, solved, slice(0, _FEW))
+    if not bool(few.any()):
+        return None
+    known = _favoured(target, scores, noise, temperature, solved, slice(None))
+    return known if solved.ok is None else known & solved.ok
+
+
+def _favoured(
+    target: Tensor, scores: Tensor, noise: Tensor | None, temperature: float, solved: Solved, entries: slice
+) -> Tensor:
+    """(B, M) bool, whether the step favours the solution in these entries."""
+
+    def part(tensor: Tensor, axes: int = 2) -> Tensor:
+        return tensor.reshape(*tensor.shape[:axes], math.prod(tensor.shape[axes:]))[..., entries]
+
+    before = part(scores, 1).unsqueeze(1)
+    if noise is not None and temperature != 0:
+        before = torch.add(before, part(noise), alpha=temperature)
+    step = part(target) - before
+    # Turned around where z is one, a step that favours z is nowhere positive. Neither is one that is not finite; its
+    # NaN must come out.
+    turned = step.where(part(solved.values) < 0.5, -step)
+    return ((turned <= 0) & (turned > -math.inf)).all(-1)
+
+
+def solve_unknown(solve: Solve, target: Tensor, known: Tensor | None, solved: Solved, owned: bool) -> Solved:
     """Solves the target, but for what is known.
-
-    Known are the solutions that the step from `before` to `target` leaves optimal, as shown above.
 
     Args:
         solve: the solver.
         target: (B, M, *shape), the scores to solve.
-        before: (B, M, *shape), the scores that were solved.
-        solved: their solutions.
+        known: (B, M) bool, of which solutions are known; None: of none.
+        solved: the known solutions.
         owned: whether the target may be overwritten.
-        skip: False solves everything.
-
-    Returns:
-        The target's solutions; those of `solved` where they are known.
     """
-    if not skip or not solve.binary:
+    if known is None:
         return solve(target, owned=owned, skip_nonfinite=True)
-    step = target - before
-    # Turned around where z is one, a step that favours z is nowhere positive. Neither is one that is not finite; its
-    # NaN must come out.
-    turned = step.where(solved.values < 0.5, -step)
-    known = ((turned <= 0) & (turned > -math.inf)).reshape(*step.shape[:2], math.prod(step.shape[2:])).all(-1)
-    if solved.ok is not None:
-        known &= solved.ok
     fresh = solve(target, needed=~known, owned=owned, skip_nonfinite=True)
-    mask = known.reshape(*known.shape, *(1 for _ in step.shape[2:]))
+    mask = known.reshape(*known.shape, *(1 for _ in solved.values.shape[2:]))
     return Solved(solved.values.where(mask, fresh.values), fresh.ok)

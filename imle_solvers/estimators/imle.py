@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
-from imle_solvers.estimators.certificate import solve_step
+from imle_solvers.estimators.certificate import solve_unknown
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, shift
 from imle_solvers.noise import Noise
 from imle_solvers.target import Target
@@ -57,6 +57,7 @@ class IMLE(PerturbAndMAP):
             input_noise_temperature=input_noise_temperature,
             target_noise_temperature=target_noise_temperature,
             num_marginal_samples=num_marginal_samples,
+            skip_known=skip_known,
         )
         self.target = Target() if target is None else target
         if not callable(self.target):
@@ -64,16 +65,14 @@ class IMLE(PerturbAndMAP):
         if scale_gradient and not isinstance(self.target, Target):
             raise ValueError(f"IMLE: scale_gradient divides by the beta of a Target, which {target!r} does not have")
         self.scale_gradient = scale_gradient
-        self.skip_known = skip_known
 
     def gradient(self, saved: Saved, dz: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
         """The mean difference between samples and targets."""
         scores, noise, values, ok = saved
         target = self.target(scores.unsqueeze(1), dz)
         perturbed = shift(target, noise, self.target_noise_temperature)
-        before = shift(scores.unsqueeze(1), noise, self.input_noise_temperature)
-        solved = Solved(values, ok)
-        behind = solve_step(solve, perturbed, before, solved, owned=perturbed is not target, skip=self.skip_known)
+        solved, known = Solved(values, ok), self._known(solve, perturbed, saved)
+        behind = solve_unknown(solve, perturbed, known, solved, owned=perturbed is not target)
         gradient = difference(solved, behind)
         gradient = gradient.squeeze(1) if sampling.draws == 1 else gradient.mean(1)
         if self.scale_gradient:

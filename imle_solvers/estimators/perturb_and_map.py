@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
+from imle_solvers.estimators.certificate import find_known
 from imle_solvers.noise import Noise, resolve_noise
 
 
@@ -21,6 +22,7 @@ class PerturbAndMAP(Estimator):
         input_noise_temperature: tau_in, 0 or more, in units of theta.
         target_noise_temperature: the same for the solves of the backward pass.
         num_marginal_samples: M, of how many draws each sample is the mean.
+        skip_known: whether target solutions that are known are not solved for, see `estimators.certificate`.
 
     Raises:
         ValueError: a temperature below zero or not finite, or `num_marginal_samples` below one.
@@ -34,6 +36,7 @@ class PerturbAndMAP(Estimator):
         input_noise_temperature: float = 1.0,
         target_noise_temperature: float = 1.0,
         num_marginal_samples: int = 1,
+        skip_known: bool = True,
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -44,6 +47,7 @@ class PerturbAndMAP(Estimator):
         if num_marginal_samples < 1:
             raise ValueError(f"{name}: num_marginal_samples must be at least 1, got {num_marginal_samples}")
         self.num_marginal_samples = num_marginal_samples
+        self.skip_known = skip_known
         self.noise = noise
         self.input_noise_temperature = input_noise_temperature
         self.target_noise_temperature = target_noise_temperature
@@ -57,6 +61,13 @@ class PerturbAndMAP(Estimator):
         perturbed = shift(repeated, noise, self.input_noise_temperature)
         solved = solve(perturbed, owned=perturbed is not repeated)
         return solved, (scores, noise, solved.values, solved.ok)
+
+    def _known(self, solve: Solve, target: Tensor, saved: Saved) -> Tensor | None:
+        """Which solutions of the target need no solving, (B, M) bool; None if there are none."""
+        if not (self.skip_known and solve.binary):
+            return None
+        scores, noise, values, ok = saved
+        return find_known(target, scores, noise, self.input_noise_temperature, Solved(values, ok))
 
     def check_shapes(self, instance_shape: tuple[int, ...], solution_shape: tuple[int, ...]) -> None:
         """Raises `ValueError` unless solutions have theta's shape."""

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 _DISPATCH_SECONDS = {"threads": 1e-4, "processes": 3e-4}
 """What sending a batch to workers is expected to take, until it was measured."""
 
-_START_SECONDS = {"threads": 0.0, "processes": 0.5}
+_START_SECONDS = {"threads": 0.0, "processes": 0.3}
 """What starting workers takes. They start once doing without them has cost as much: at worst twice the best."""
 
 _CLOSE = 1.5
