@@ -81,13 +81,14 @@ class AssignmentAdapter(SolverAdapter):
 
     def solve_batch(self, state: Any, thetas: FloatArray, context: Context) -> Solutions:
         solutions = Solutions(np.zeros_like(thetas), np.zeros(len(thetas), dtype=np.uint8))
-        for row, theta in enumerate(thetas):
+        weights = thetas.astype(np.float64)  # all at once: between solves other threads wait for this one
+        for row, weight in enumerate(weights):
             allowed = self.allowed
             if "allowed" in context:
                 extra = context["allowed"][row].astype(bool)
                 allowed = extra if allowed is None else allowed & extra
             unmatched = context["unmatched"][row] if "unmatched" in context else self.unmatched
-            pairs = self._match(theta.astype(np.float64), allowed, unmatched)
+            pairs = self._match(weight, allowed, unmatched)
             if pairs is None:
                 solutions.statuses[row] = Status.INFEASIBLE
             else:
@@ -111,6 +112,8 @@ class AssignmentAdapter(SolverAdapter):
             rows, columns = linear_sum_assignment(weights, maximize=self.sense == "max")
         except ValueError:  # SciPy's word for "cost matrix is infeasible"; the other reasons were checked before
             return None
+        if unmatched is None:
+            return rows, columns
         real = columns < n_cols
         return rows[real], columns[real]
 

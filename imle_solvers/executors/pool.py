@@ -27,7 +27,7 @@ from imle_solvers.status import Status
 
 _log = logging.getLogger(__name__)
 
-_CHUNK_SECONDS = 0.02
+_CHUNK_SECONDS = 0.05
 """How long a chunk should take to solve: long beside the 0.3 ms until the next one is there, short beside a batch."""
 
 _FALSE_STARTS = 3
