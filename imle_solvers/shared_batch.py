@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
 import mmap
 import os
@@ -135,6 +134,8 @@ def _new_file() -> int:
 
 def above_standard_streams(descriptor: int) -> int:
     """The same file by a number that is none of the standard streams', which a daemon may have closed."""
+    import fcntl  # not on Windows, where the rest of this package works
+
     try:
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
     finally:

@@ -319,7 +319,8 @@ def _let_go_in_a_fork() -> None:
         pool.close()
 
 
-os.register_at_fork(after_in_child=_let_go_in_a_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_in_a_fork)
 
 
 def _memory() -> SharedMemory:
