@@ -351,28 +351,3 @@ def test_ten_thousand_batches_leak_nothing():
         assert len(os.listdir("/proc/self/fd")) == files
     for one, other in zip(before, after, strict=True):
         assert other < 1.01 * one
-
-
-@pytest.mark.slow
-def test_random_faults_against_the_result_in_process(tmp_path):
-    """Rounds of batches in which workers die, hang and are killed from outside; sound rows are always right."""
-    rng = np.random.default_rng(0)
-    with ProcessExecutor(2, timeout=1) as executor:
-        for round_ in range(25):
-            rows = int(rng.integers(1, 40))
-            faults = [(int(row), int(rng.choice([KILLS, HANGS, EXITS]))) for row in rng.integers(0, rows, rows // 12)]
-            thetas = batch(*faults, rows=rows)
-            timer = None
-            if round_ % 4 == 3:
-                victims = pids(executor)
-                timer = threading.Timer(0.01, kill, [victims[0]])
-                timer.start()
-            solved = executor.solve(FaultyAdapter(tmp_path), thetas)
-            if timer:
-                timer.join()
-            sound = thetas[:, 0] == SOUND
-            np.testing.assert_array_equal(solved.values[sound], thetas[sound] * 2)
-            np.testing.assert_array_equal(solved.statuses[sound], 0)
-            hung = thetas[:, 0] == HANGS
-            assert np.isin(solved.statuses[hung], [Status.TIMEOUT, Status.CRASHED]).all()
-            assert (solved.statuses[~sound & ~hung] == Status.CRASHED).all()
