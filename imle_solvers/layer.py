@@ -227,7 +227,7 @@ def _choose_executor(adapter: SolverAdapter, executor: str | Executor | None, nu
             raise ClosedError(f"{executor!r} is closed; give the layer an open one")
         return executor
     if adapter.parallelism is Parallelism.DEVICE:
-        if executor not in (None, "serial") or num_workers:
+        if executor not in (None, "auto", "serial") or num_workers:
             raise ValueError(
                 f"{adapter!r} solves tensors on their own device, in one call; "
                 f"it has no use for executor={executor!r}, num_workers={num_workers!r}"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from imle_adapters import ShortestPathAdapter
+from imle_adapters import ShortestPathAdapter, TopKAdapter
 from imle_solvers import AdapterError, AutoExecutor, SerialExecutor, SolverLayer, ThreadExecutor
 from imle_solvers.adapter import Parallelism
 from imle_solvers.executors import auto, make_executor
@@ -190,3 +190,9 @@ def test_progress_counts_every_row(kind):
         )
     assert seen[-1] == (9, 9)
     assert all(rows == 9 for _, rows in seen)
+
+
+def test_auto_is_a_name_for_solvers_on_tensors_too():
+    layer = SolverLayer(TopKAdapter(3, 1), executor="auto")
+    layer.map(torch.rand(2, 3))
+    assert layer.stats().executors == {"device": 1}
