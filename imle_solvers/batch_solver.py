@@ -200,6 +200,8 @@ class BatchSolver:
             return None
         counts = np.bincount(statuses, minlength=len(Status))
         self._stats.statuses.update({status: int(counts[status]) for status in Status if counts[status]})
+        if counts[Status.FEASIBLE]:
+            self.binary = False  # nothing follows for the target from a solution that need not be optimal
         accepted = {Status.OPTIMAL, Status.FEASIBLE} if self._on_failure == "keep" else {Status.OPTIMAL}
         ok = np.isin(statuses, list(accepted))
         if ok.all():

@@ -148,6 +148,15 @@ def test_errors_name_the_row_of_the_whole_batch(eager):
                 executor.solve(adapter, thetas)
 
 
+def test_a_failure_in_the_very_first_row_leaves_the_executor_as_it_was():
+    adapter = function_adapter(fail_on_negative)
+    with AutoExecutor(2) as executor:
+        for _ in range(2):
+            with pytest.raises(AdapterError, match="row 0 of the batch"):
+                executor.solve(adapter, np.full((5, 2), -1.0))
+        np.testing.assert_array_equal(executor.solve(adapter, np.ones((5, 2))).values, np.ones((5, 2)))
+
+
 def test_the_layer_says_where_batches_were_solved(eager, caplog):
     with caplog.at_level(logging.INFO, "imle_solvers"):
         with SolverLayer(function_adapter(slow_identity), num_workers=2) as layer:

@@ -132,6 +132,15 @@ def test_a_sample_that_failed_is_not_known():
     assert (theta.grad[1] == 0).all()
 
 
+@pytest.mark.parametrize(("status", "known"), [(Status.OPTIMAL, 2), (Status.FEASIBLE, 0)])
+def test_nothing_follows_from_a_solution_that_need_not_be_optimal(status, known):
+    adapter = function_adapter(lambda theta: ((theta > 0).astype(float), status), n=3, binary=True)
+    layer = SolverLayer(adapter, estimator=IMLE(None), num_workers=0, on_failure="keep")
+    z = layer(torch.randn(2, 3, requires_grad=True))
+    hamming(z.detach())(z.unsqueeze(1)).backward()
+    assert layer.stats().counters[KNOWN] == known
+
+
 def test_identical_rows_are_solved_once():
     solves = []
     adapter = function_adapter(lambda theta: (solves.append(1), theta * 2)[1], n=3)
@@ -195,6 +204,5 @@ def test_which_programs_are_binary():
     binary = ILPAdapter(ILPSpec(**knapsack, ub=1, integrality=True))
     assert binary.is_binary({})
     assert not binary.is_binary({"ub": np.ones((1, 3))})
-    assert not ILPAdapter(ILPSpec(**knapsack, ub=1, integrality=True), time_limit=5).is_binary({})
     assert not ILPAdapter(ILPSpec(**knapsack, ub=2, integrality=True)).is_binary({})
     assert not ILPAdapter(ILPSpec(**knapsack, ub=1, integrality=[True, True, False])).is_binary({})

@@ -66,9 +66,11 @@ class AutoExecutor(Executor):
         record = self._records.get(id(adapter))
         if record is not None:
             return self._solve_where(record, adapter, thetas, context, progress)
-        record = self._records[id(adapter)] = _Record(self.num_workers, adapter.parallelism)
-        weakref.finalize(adapter, self._records.pop, id(adapter), None).atexit = False
+        record = _Record(self.num_workers, adapter.parallelism)
         first = self._solve_in(self._serial, record, adapter, thetas[:1], slice_context(context, 0, 1), progress)
+        # Kept from here on: had that row failed, the next batch would have to be the first.
+        self._records[id(adapter)] = record
+        weakref.finalize(adapter, self._records.pop, id(adapter), None).atexit = False
         if len(thetas) == 1:
             return first
         rest = slice_context(context, 1, len(thetas))

@@ -127,14 +127,11 @@ class ILPAdapter(SolverAdapter):
         self._feasible = self._find_feasible()
 
     def is_binary(self, context: Context) -> bool:
-        """Where theta prices 0/1 variables only, without bounds of an instance's own or a time limit.
-
-        At the limit a solution need not be optimal, and nothing follows from its being so.
-        """
+        """Where theta prices 0/1 variables only, without bounds of an instance's own."""
         priced = self.spec.theta_index
         whole = bool(self.spec.integrality[priced].all())
         unit = bool((self.spec.lb[priced] >= 0).all() and (self.spec.ub[priced] <= 1).all())
-        return whole and unit and self.time_limit is None and not {"lb", "ub"} & set(context)
+        return whole and unit and not {"lb", "ub"} & set(context)
 
     def build(self) -> _State:
         """Loads the program into the solver, and tries the compiled search on it."""
