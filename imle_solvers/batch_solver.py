@@ -142,7 +142,7 @@ class BatchSolver:
         try:
             solved = self._solve_rows(array[chosen], {name: values[chosen] for name, values in context.items()})
         except RowError as error:
-            error.row = None if error.row is None else int(chosen[error.row])
+            error.of_part(chosen)
             raise
         return selection.spread(solved[0]), selection.spread(solved[1])
 

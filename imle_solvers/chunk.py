@@ -46,8 +46,7 @@ def solve_chunk(adapter: SolverAdapter, state: Any, thetas: FloatArray, context:
     try:
         solved = adapter.solve_batch(state, thetas, context)
     except AdapterError as error:
-        if error.row is not None:
-            error.row += start
+        error.of_part(range(start, start + len(thetas)))
         raise
     except Exception as error:
         problem = f"{adapter!r} failed on rows {start} to {start + len(thetas) - 1}"

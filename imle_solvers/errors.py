@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from imle_solvers.status import Status
 
 
@@ -45,6 +48,11 @@ class RowError(ImleSolversError):
         self.row = row
         self.instance: int | None = None
         self.sample: int | None = None
+
+    def of_part(self, rows: Sequence[int] | NDArray[np.intp]) -> None:
+        """Turns the row of a part that was solved on its own into that of the batch, of which it has these rows."""
+        if self.row is not None:
+            self.row = int(rows[self.row])
 
     def locate(self, samples: int) -> None:
         """Turns the row into instance and sample, for a batch with `samples` rows an instance."""

@@ -132,6 +132,18 @@ def test_what_it_cannot_do_is_refused():
         SolutionCache("auto")
 
 
+def test_errors_name_the_row_of_the_batch_though_others_are_not_solved():
+    adapter, cache = function_adapter(fail_on_negative), cached(solve_ratio=0.3)
+    cache.solve(adapter, np.ones((1, 2)))
+    thetas = np.ones((50, 2))
+    cache._random = np.random.default_rng(5)
+    solved = np.flatnonzero(np.random.default_rng(5).random(50) < 0.3)
+    assert solved[1] > 1
+    thetas[solved[1]] = -1
+    with pytest.raises(AdapterError, match=f"row {solved[1]} of the batch"):
+        cache.solve(adapter, thetas)
+
+
 def test_errors_arrive_and_the_inside_is_not_closed():
     inside = SerialExecutor()
     with SolutionCache(inside, solve_ratio=1.0) as cache:

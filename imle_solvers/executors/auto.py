@@ -77,8 +77,7 @@ class AutoExecutor(Executor):
         try:
             solutions = self._solve_where(record, adapter, thetas[1:], rest, progress)
         except AdapterError as error:
-            if error.row is not None:
-                error.row += 1
+            error.of_part(range(1, len(thetas)))
             raise
         assert first.report is not None
         assert solutions.report is not None

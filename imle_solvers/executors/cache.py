@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.errors import AdapterError
 from imle_solvers.executors.base import Executor, Progress
 from imle_solvers.report import Report
-from imle_solvers.selection import Selection
 from imle_solvers.status import Status
 
 FROM_CACHE = "solutions from the cache"
@@ -95,16 +95,17 @@ class SolutionCache(Executor):
         self, adapter: SolverAdapter, thetas: FloatArray, rows: NDArray[np.intp], progress: Progress | None
     ) -> Solutions:
         """Solves these rows; the others have solutions of zero."""
-        if len(rows) == 0:
-            values = np.zeros((len(thetas), *adapter.solution_shape), dtype=thetas.dtype)
-            return Solutions(values, np.zeros(len(thetas), dtype=np.uint8), {}, Report("cache"))
-        solved = self.executor.run(adapter, thetas[rows], {}, progress)
-        source = np.full(len(thetas), -1, dtype=np.intp)
-        source[rows] = np.arange(len(rows))
-        selection = Selection(rows, source)
-        return Solutions(
-            selection.spread(solved.values), selection.spread(solved.statuses), dict(solved.counters), solved.report
-        )
+        values = np.zeros((len(thetas), *adapter.solution_shape), dtype=thetas.dtype)
+        solutions = Solutions(values, np.zeros(len(thetas), dtype=np.uint8), report=Report("cache"))
+        if len(rows):
+            try:
+                solved = self.executor.run(adapter, thetas[rows], {}, progress)
+            except AdapterError as error:
+                error.of_part(rows)
+                raise
+            solutions.values[rows], solutions.statuses[rows] = solved.values, solved.statuses
+            solutions.counters, solutions.report = dict(solved.counters), solved.report
+        return solutions
 
     def _kept_of(self, adapter: SolverAdapter) -> dict[bytes, FloatArray]:
         if id(adapter) not in self._kept:
