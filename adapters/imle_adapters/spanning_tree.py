@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from imle_adapters.graphs import Network, take
+from imle_adapters.graphs import IndexArray, Network, take
 from imle_solvers.adapter import Context, FloatArray, Parallelism, Solutions, SolverAdapter
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Backend = Literal["compiled", "networkx"]
 
 _BACKENDS = ("compiled", "networkx")
+
+_SPARSEST = 8
+"""Pairs of nodes for each edge up to which Prim's algorithm, which looks at all pairs, is the fastest."""
 
 
 class MaxSpanningTreeAdapter(SolverAdapter):
@@ -86,9 +89,15 @@ class MaxSpanningTreeAdapter(SolverAdapter):
         """Makes what the backend searches: a function that marks the trees of (N, E) scores in (N, E) zeros."""
         if self.backend == "networkx":
             return self._networkx()
-        from imle_adapters.spanning_tree_kernels import max_spanning_forests
+        from imle_adapters.spanning_tree_kernels import boruvka, prim
 
-        return partial(max_spanning_forests, len(self.nodes), self.network.tails, self.network.heads)
+        network, nodes = self.network, len(self.nodes)
+        by_boruvka = partial(boruvka, nodes, network.tails, network.heads)
+        edges = _edge_table(network) if nodes**2 <= _SPARSEST * len(self.edges) else None
+        if edges is None:
+            return by_boruvka
+        by_prim = partial(prim, nodes, network.tails, network.heads, edges)
+        return lambda thetas, values: (by_prim if thetas.dtype == np.float32 else by_boruvka)(thetas, values)
 
     def _networkx(self) -> Callable[[FloatArray, FloatArray], None]:
         import networkx as nx
@@ -119,3 +128,13 @@ class MaxSpanningTreeAdapter(SolverAdapter):
     def __repr__(self) -> str:
         name = type(self).__name__
         return f"{name}({len(self.nodes)} nodes, {len(self.edges)} edges, backend={self.backend!r})"
+
+
+def _edge_table(network: Network) -> IndexArray | None:
+    """(nodes, nodes), the edge between two nodes, the number of edges where there is none; None for parallel edges."""
+    nodes, edges = len(network.nodes), len(network.edges)
+    table = np.full((nodes, nodes), edges, dtype=np.uint32)
+    table[network.tails, network.heads] = np.arange(edges)
+    table[network.heads, network.tails] = np.arange(edges)
+    parallel = (table[network.tails, network.heads] != np.arange(edges)).any()
+    return None if parallel else table
