@@ -115,9 +115,8 @@ class BatchSolver:
     ) -> tuple[FloatArray, StatusArray]:
         array = np.ascontiguousarray(array.reshape(-1, *self._adapter.instance_shape))
         context = {name: np.repeat(values, samples, axis=0) for name, values in self._context.items()}
-        finite, unsound = np.isfinite(array), None
-        if np.count_nonzero(finite) < finite.size:
-            unsound = ~finite.reshape(len(array), -1).all(1)
+        unsound = _not_finite(array)
+        if unsound is not None:
             if not skip_nonfinite:
                 # Not before: as long as all is well only the host's copy is looked at, and no device need wait.
                 check_finite(self._theta)
@@ -243,6 +242,15 @@ def to_device(values: NDArray[Any], like: Tensor) -> Tensor:
     if not like.is_cuda:
         return tensor.to(like)
     return tensor.pin_memory().to(like, non_blocking=True)
+
+
+def _not_finite(thetas: FloatArray) -> NDArray[np.bool_] | None:
+    """(N,) which rows have entries that are not finite; None if there are none."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(thetas.sum()):  # of NaN or infinity the sum is one, too
+            return None
+    unsound: NDArray[np.bool_] = np.logical_not(np.isfinite(thetas).reshape(len(thetas), -1).all(1))
+    return unsound if unsound.any() else None
 
 
 def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: int, device: torch.device) -> Context:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor
 
+from imle_solvers.blocks import rows_at_once
 from imle_solvers.sum_of_gamma import CELLS, K_RANGE, LARGEST_LOGIT, MOST_TERMS, quantile_table
 
 
@@ -121,11 +122,13 @@ def _quantiles(k: float, terms: int, device: torch.device, dtype: torch.dtype) -
 def _fill_by_quantiles(noise: Tensor, generator: Generator | None, table: Tensor) -> None:
     # The logit stretches both tails: neighbouring quantiles are never far apart. A uniform number can be 0, and 1 by
     # rounding; eps makes the least of its steps of them.
-    flat = noise.view(-1).uniform_(generator=generator).logit_(eps=torch.finfo(noise.dtype).eps / 2).mul_(CELLS)
-    cell = flat.floor()
-    flat.sub_(cell)
-    index = cell.add_(LARGEST_LOGIT * CELLS).int()
-    torch.lerp(table.index_select(0, index), table[1:].index_select(0, index), flat, out=flat)
+    least = torch.finfo(noise.dtype).eps / 2
+    for part in noise.view(-1).uniform_(generator=generator).split(rows_at_once(noise)):
+        part.logit_(eps=least).mul_(CELLS)
+        cell = part.floor()
+        part.sub_(cell)
+        index = cell.add_(LARGEST_LOGIT * CELLS).int()
+        torch.lerp(table.index_select(0, index), table[1:].index_select(0, index), part, out=part)
 
 
 def _fill_by_gammas(noise: Tensor, generator: Generator | None, k: float, terms: int) -> None:

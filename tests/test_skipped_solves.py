@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from imle_adapters import ILPAdapter, ILPSpec, ShortestPathAdapter
 from imle_solvers import AIMLE, IMLE, HammingTarget, Normal, SolverLayer, Status, Target
 from imle_solvers.adapter import Parallelism
 from imle_solvers.batch_solver import IDENTICAL, KNOWN
+from imle_solvers.blocks import rows_at_once
 from imle_solvers.selection import select
 from tests.cases import CASES
 from tests.solvers import StatusAdapter, function_adapter, top_k
@@ -71,6 +74,21 @@ def test_gradients_are_those_of_solving_everything(case, name):
     if name in ("imle", "aimle") and binary:
         assert layer.stats().counters[KNOWN] > 0
     assert binary or KNOWN not in layer.stats().counters
+
+
+def test_batches_of_several_blocks():
+    """A block has 151 instances of 3 x 144 entries, or 455 of their rows, and each instance must get what is its own."""
+    torch.manual_seed(0)
+    theta = 6 + 100 * torch.rand(350, 12, 12)
+    label = SolverLayer(ShortestPathAdapter.grid(12, 12), num_workers=0).map(theta)
+    label[:40] = label[:40].flip(0)
+    assert len(label) > rows_at_once(label, 3 * 144)
+    make = functools.partial(ShortestPathAdapter.grid, 12, 12)
+    full, skipped, layer = gradients(make, theta, hamming(label), ESTIMATORS["imle"])
+    assert torch.equal(full, skipped)
+    assert rows_at_once(label, 144) < layer.stats().counters[KNOWN] < 3 * 350
+    small, _, _ = gradients(make, theta[:1], hamming(label[:1]), ESTIMATORS["imle"])
+    assert torch.equal(full[:1], small)  # the first draws of noise are the same
 
 
 @settings(max_examples=60, deadline=None)

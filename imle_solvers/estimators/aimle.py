@@ -108,12 +108,11 @@ class AIMLE(PerturbAndMAP):
         scores, noise, values, ok = saved
         active = self._active(dz)
         size = self.step_size(scores.unsqueeze(1).expand_as(dz), torch.where(like(active, dz), dz, 0.0))
-        away = size * dz
         center = self.alpha * scores.unsqueeze(1)
-        target = shift(center - away, noise, self.target_noise_temperature)
+        target = shift(center - size * dz, noise, self.target_noise_temperature)
         solved, known = Solved(values, ok), self._known(solve, target, saved)
         if self.symmetric:
-            other = shift(center + away, noise, self.target_noise_temperature)
+            other = shift(center + size * dz, noise, self.target_noise_temperature)
             masks = [
                 torch.zeros_like(active) if mask is None else mask for mask in (self._known(solve, other, saved), known)
             ]

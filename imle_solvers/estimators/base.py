@@ -26,11 +26,11 @@ class Solved:
     values: Tensor
     ok: Tensor | None
 
-    def split(self, draws: int) -> list[Solved]:
-        """Parts of that many draws each, for solves that were fused into one batch."""
-        starts = range(0, self.values.shape[1], draws)
-        oks = [None] * len(starts) if self.ok is None else self.ok.split(draws, dim=1)
-        return [Solved(values, ok) for values, ok in zip(self.values.split(draws, dim=1), oks, strict=True)]
+    def split(self, size: int, dim: int = 1) -> list[Solved]:
+        """Parts of that many draws each, for solves that were fused into one batch; or, with `dim=0`, instances."""
+        parts = self.values.split(size, dim)
+        oks = [None] * len(parts) if self.ok is None else self.ok.split(size, dim)
+        return [Solved(values, ok) for values, ok in zip(parts, oks, strict=True)]
 
     def repeat(self, times: int) -> Solved:
         """The same so many times over, for solves that are to be fused."""

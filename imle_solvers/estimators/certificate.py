@@ -19,6 +19,7 @@ import math
 import torch
 from torch import Tensor
 
+from imle_solvers.blocks import rows_at_once
 from imle_solvers.estimators.base import Solve, Solved
 
 _FEW = 64
@@ -31,7 +32,8 @@ def find_known(
     """Which of the target's solutions are those of the samples, as shown above.
 
     Args:
-        target: (B, M, *shape), the scores to solve, of a solver with solutions of zeros and ones.
+        target: (B, M, *shape), or one for all draws, (B, 1, *shape), the scores to solve, of a solver with solutions of
+            zeros and ones.
         scores: (B, *shape); with the noise, (B, M, *shape), times its temperature, those that were solved.
         noise: None: none.
         temperature: of the noise.
@@ -40,28 +42,34 @@ def find_known(
     Returns:
         (B, M) bool; None if there are none.
     """
-    few = _favoured(target, scores, noise, temperature, solved, slice(0, _FEW))
-    if not bool(few.any()):
+    batch, draws = solved.values.shape[:2]
+    if target.shape[1] != draws:  # one for all samples, by a function of the user's
         return None
-    known = _favoured(target, scores, noise, temperature, solved, slice(None))
+    entries = math.prod(target.shape[2:])
+    rows = [tensor.reshape(batch, draws, entries) for tensor in (target, solved.values)]
+    if noise is not None and temperature != 0:
+        rows.append(noise.reshape(batch, draws, entries))
+    before = scores.reshape(batch, 1, entries)
+    likely = _favoured(temperature, before[..., :_FEW], *(tensor[..., :_FEW] for tensor in rows)).nonzero()
+    if len(likely) == 0:
+        return None
+    known = torch.zeros(batch, draws, dtype=torch.bool, device=target.device)
+    for part in likely.split(rows_at_once(target, entries)):
+        instance, draw = part.unbind(1)
+        known[instance, draw] = _favoured(
+            temperature, before[instance, 0], *(tensor[instance, draw] for tensor in rows)
+        )
     return known if solved.ok is None else known & solved.ok
 
 
 def _favoured(
-    target: Tensor, scores: Tensor, noise: Tensor | None, temperature: float, solved: Solved, entries: slice
+    temperature: float, scores: Tensor, target: Tensor, values: Tensor, noise: Tensor | None = None
 ) -> Tensor:
-    """(B, M) bool, whether the step favours the solution in these entries."""
-
-    def part(tensor: Tensor, axes: int = 2) -> Tensor:
-        return tensor.reshape(*tensor.shape[:axes], math.prod(tensor.shape[axes:]))[..., entries]
-
-    before = part(scores, 1).unsqueeze(1)
-    if noise is not None and temperature != 0:
-        before = torch.add(before, part(noise), alpha=temperature)
-    step = part(target) - before
+    """Whether the step favours the solution in these entries, the last axis of all tensors."""
+    step = target - (scores if noise is None else torch.add(scores, noise, alpha=temperature))
     # Turned around where z is one, a step that favours z is nowhere positive. Neither is one that is not finite; its
     # NaN must come out.
-    turned = step.where(part(solved.values) < 0.5, -step)
+    turned = step.where(values < 0.5, -step)
     return ((turned <= 0) & (turned > -math.inf)).all(-1)
 
 

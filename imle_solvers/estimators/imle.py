@@ -9,7 +9,7 @@ from torch import Tensor
 
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import solve_unknown
-from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, shift
+from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, mean_difference, shift
 from imle_solvers.noise import Noise
 from imle_solvers.target import Target
 
@@ -71,10 +71,12 @@ class IMLE(PerturbAndMAP):
         scores, noise, values, ok = saved
         target = self.target(scores.unsqueeze(1), dz)
         perturbed = shift(target, noise, self.target_noise_temperature)
+        owned = perturbed is not target
+        del target  # each of these is as large as all samples
         solved, known = Solved(values, ok), self._known(solve, perturbed, saved)
-        behind = solve_unknown(solve, perturbed, known, solved, owned=perturbed is not target)
-        gradient = difference(solved, behind)
-        gradient = gradient.squeeze(1) if sampling.draws == 1 else gradient.mean(1)
+        behind = solve_unknown(solve, perturbed, known, solved, owned)
+        del perturbed
+        gradient = mean_difference(solved, behind)
         if self.scale_gradient:
             assert isinstance(self.target, Target)
             gradient = gradient / self.target.beta

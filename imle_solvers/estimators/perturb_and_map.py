@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from imle_solvers.blocks import rows_at_once
 from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import find_known
 from imle_solvers.noise import Noise, resolve_noise
@@ -117,6 +118,12 @@ def difference(one: Solved, other: Solved) -> Tensor:
         if ok is not None:
             result = torch.where(like(ok, result), result, 0.0)
     return result
+
+
+def mean_difference(one: Solved, other: Solved) -> Tensor:
+    """The mean of `difference` over the M draws, (B, *shape), without holding more of it than a block."""
+    size = rows_at_once(one.values, math.prod(one.values.shape[1:]))
+    return torch.cat([difference(*pair).mean(1) for pair in zip(one.split(size, 0), other.split(size, 0), strict=True)])
 
 
 def like(mask: Tensor, tensor: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import itertools
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -126,16 +126,20 @@ def chunk_bounds(rows: int, chunks: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def join(chunks: Iterable[Solutions]) -> Solutions:
-    """One batch from its chunks, in order."""
-    parts = list(chunks)
+def join(parts: Sequence[Solutions], values: FloatArray | None = None) -> Solutions:
+    """One batch from its chunks.
+
+    Args:
+        parts: the chunks in order.
+        values: the solutions of them all; None: those of the parts.
+    """
     if len(parts) == 1:
         return parts[0]
     counters: Counter[str] = Counter()
     for part in parts:
         counters.update(part.counters)
     return Solutions(
-        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.values for part in parts]) if values is None else values,
         np.concatenate([part.statuses for part in parts]),
         dict(counters),
     )

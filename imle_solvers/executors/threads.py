@@ -8,6 +8,8 @@ import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.chunk import States, solve_chunk
 from imle_solvers.executors.base import CHUNKS_PER_WORKER, Executor, Progress, chunk_bounds, join, slice_context
@@ -41,16 +43,20 @@ class ThreadExecutor(Executor):
         self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
     ) -> Solutions:
         report = Report("threads", self.num_workers)
+        bounds = chunk_bounds(len(thetas), self._num_chunks(adapter, len(thetas)))
+        values = np.empty((len(thetas), *adapter.solution_shape), thetas.dtype)  # memory only once it is written to
 
         def solve(start: int, stop: int) -> Solutions:
             state = self._states.of(adapter)
             begin = time.perf_counter()
             part = solve_chunk(adapter, state, thetas[start:stop], slice_context(context, start, stop), start)
             report.chunks.append((stop - start, time.perf_counter() - begin))
+            if len(bounds) > 1:  # here, where threads share the work, and no part is held twice
+                values[start:stop] = part.values
+                part.values = values[start:stop]
             return part
 
         pool = self._start()
-        bounds = chunk_bounds(len(thetas), self._num_chunks(adapter, len(thetas)))
         futures = [pool.submit(solve, start, stop) for start, stop in bounds]
         parts = []
         try:
@@ -63,7 +69,7 @@ class ThreadExecutor(Executor):
                 future.cancel()
             raise
         self._measure(adapter, report.solving / len(thetas))
-        solutions = join(parts)
+        solutions = join(parts, values)
         solutions.report = report
         return solutions
 
