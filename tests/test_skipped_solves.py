@@ -77,7 +77,7 @@ def test_gradients_are_those_of_solving_everything(case, name):
 
 
 def test_batches_of_several_blocks():
-    """A block has 151 instances of 3 x 144 entries, or 455 of their rows, and each instance must get what is its own."""
+    """A block has 151 instances of 3 x 144 entries, or 455 of their rows, and each must get what is its own."""
     torch.manual_seed(0)
     theta = 6 + 100 * torch.rand(350, 12, 12)
     label = SolverLayer(ShortestPathAdapter.grid(12, 12), num_workers=0).map(theta)
