@@ -16,7 +16,7 @@ help:
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make wheel      build wheel and sdist, and try the wheel in an empty environment"
 	@echo "make bench      compare everything with what else there is, in about ten minutes; results in runs/bench"
-	@echo "make bench-parts  measure kernels, worker processes, noise, the layer and integer programs apart"
+	@echo "make bench-parts  measure kernels, workers, noise, the layer, integer programs and a training step"
 	@echo "make clean      remove the environment and everything that was built"
 
 warcraft: $(VENV)/.examples
@@ -50,6 +50,7 @@ bench-parts: $(VENV)/.bench
 	$(RUN) benchmarks/bench_noise.py
 	$(RUN) benchmarks/bench_layer.py
 	$(RUN) benchmarks/bench_ilp.py
+	$(RUN) benchmarks/bench_training.py
 
 # The wheel must work where nothing but its own dependencies is installed.
 wheel: $(VENV)/.dev
