@@ -131,6 +131,7 @@ def test_minimising_costs_mirrors_maximising_scores_bit_for_bit(dtype, temperatu
         )
         variable = (sign * theta).requires_grad_()
         z = layer(variable)
+        assert z.shape == ((7, 5) if num_samples is None else (7, num_samples, 5))
         weights = torch.randn(z.shape, dtype=dtype, generator=torch.Generator().manual_seed(2))
         (z * weights).sum().backward()
         grads.append(variable.grad)

@@ -57,7 +57,7 @@ class PerturbAndMAP(Estimator):
         """Solves perturbed scores; `gradient` gets the scores, the noise, the solutions and which of them are valid."""
         noise = self._sample_noise(scores, solve, sampling)
         repeated = scores.unsqueeze(1)
-        if sampling.draws > 1 and noise is None:
+        if sampling.draws > 1 and (noise is None or self.input_noise_temperature == 0):
             repeated = repeated.expand(-1, sampling.draws, *scores.shape[1:])
         perturbed = shift(repeated, noise, self.input_noise_temperature)
         solved = solve(perturbed, owned=perturbed is not repeated)
@@ -122,7 +122,12 @@ def difference(one: Solved, other: Solved) -> Tensor:
 
 def mean_difference(one: Solved, other: Solved) -> Tensor:
     """The mean of `difference` over the M draws, (B, *shape), without holding more of it than a block."""
+    batch, draws = one.values.shape[:2]
     size = rows_at_once(one.values, math.prod(one.values.shape[1:]))
+    if draws == 1:
+        return difference(one, other).squeeze(1)
+    if batch <= size:
+        return difference(one, other).mean(1)
     return torch.cat([difference(*pair).mean(1) for pair in zip(one.split(size, 0), other.split(size, 0), strict=True)])
 
 
