@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from imle_adapters.ilp import cp_sat
 from imle_adapters.ilp.backends import ENGINES
 from imle_adapters.ilp.choice import choose, unfit_bounds
-from imle_adapters.ilp.engine import Claim, Engine, Outcome
+from imle_adapters.ilp.engine import Claim, Deadline, Engine, Outcome
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.search import Search
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
@@ -199,7 +198,7 @@ class ILPAdapter(SolverAdapter):
 
     def solve(self, state: _State, theta: FloatArray, **context: Any) -> tuple[Floats | None, Status]:
         """Solves one instance by the backend: theta (*spec.shape) -> (*spec.shape)."""
-        deadline = _Deadline(self.time_limit)
+        deadline = Deadline(self.time_limit)
         bounds = self._bounds(context)
         if bounds.crossed:
             return None, Status.INFEASIBLE
@@ -256,7 +255,7 @@ class ILPAdapter(SolverAdapter):
     def _find_feasible(self) -> bool | None:
         """True if the spec is feasible, None if the time limit left that open."""
         state, bounds = self._load(), self._program.bounds
-        status = self._feasibility(state, bounds, _Deadline(self.time_limit))
+        status = self._feasibility(state, bounds, Deadline(self.time_limit))
         if status is Status.INFEASIBLE:
             raise ValueError(
                 f"expected a feasible program, but no x satisfies the constraints of {self.spec!r}, says "
@@ -265,7 +264,7 @@ class ILPAdapter(SolverAdapter):
             )
         return True if status is Status.OPTIMAL else None
 
-    def _feasibility(self, state: _State, bounds: Bounds, deadline: _Deadline) -> Status:
+    def _feasibility(self, state: _State, bounds: Bounds, deadline: Deadline) -> Status:
         """OPTIMAL (feasible), INFEASIBLE, TIMEOUT or CRASHED, from a solve without objective."""
         if bounds.crossed:
             return Status.INFEASIBLE
@@ -275,7 +274,7 @@ class ILPAdapter(SolverAdapter):
             return Status.OPTIMAL
         return {Claim.NO_OPTIMUM: Status.INFEASIBLE, Claim.LIMIT: Status.TIMEOUT}.get(claim, Status.CRASHED)
 
-    def _why_no_optimum(self, state: _State, costs: Floats, bounds: Bounds, deadline: _Deadline) -> Status:
+    def _why_no_optimum(self, state: _State, costs: Floats, bounds: Bounds, deadline: Deadline) -> Status:
         """INFEASIBLE or UNBOUNDED, each proven, whichever of the two the solver named.
 
         A feasible program with rational data is unbounded exactly if its recession cone has a direction that
@@ -288,7 +287,7 @@ class ILPAdapter(SolverAdapter):
         forever = self._improves_forever(state, costs, bounds, deadline)
         return Status.UNBOUNDED if forever else Status.CRASHED
 
-    def _improves_forever(self, state: _State, costs: Floats, bounds: Bounds, deadline: _Deadline) -> bool:
+    def _improves_forever(self, state: _State, costs: Floats, bounds: Bounds, deadline: Deadline) -> bool:
         """Whether some direction of the recession cone lowers the costs."""
         largest = np.abs(costs).max()
         if bounds.finite or largest == 0.0:
@@ -300,18 +299,7 @@ class ILPAdapter(SolverAdapter):
         return f"ILPAdapter({self.spec!r}, backend={self.backend!r}, time_limit={self.time_limit})"
 
 
-class _Deadline:
-    """The time that is left for one instance, however many solves it takes."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    def left(self) -> float | None:
-        """Seconds, or None for no limit."""
-        return None if self._end is None else max(1e-3, self._end - time.monotonic())
-
-
-def _settle(state: _State, x: Floats, costs: Floats, bounds: Bounds, deadline: _Deadline) -> Floats | None:
+def _settle(state: _State, x: Floats, costs: Floats, bounds: Bounds, deadline: Deadline) -> Floats | None:
     """A solver's point with exact integers, checked against the rows; None if that cannot be had.
 
     Rounding integers can break rows with continuous variables (x <= 1e6 * y at y = 1e-7); then the continuous

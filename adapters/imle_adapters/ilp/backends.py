@@ -2,7 +2,7 @@
 
 Every solve starts from the model alone. None of the solvers is given a basis, a solution or a statistic of an
 earlier solve, since these would decide between tied optima: the same instance could give another solution after
-another history. What is kept between solves is the model; only objective coefficients and bounds change.
+another history. At most the model is kept between solves; only objective coefficients and bounds change.
 
 All solvers run on one thread with a fixed seed and release the GIL.
 """
@@ -18,28 +18,16 @@ from ortools.linear_solver import pywraplp
 from ortools.math_opt.python import mathopt
 
 from imle_adapters.ilp.cp_sat import CpSatEngine
-from imle_adapters.ilp.engine import Claim, Engine, Outcome
+from imle_adapters.ilp.engine import Claim, Engine, Outcome, scaled
+from imle_adapters.ilp.glop import GlopEngine
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec
-
-COST_EXPONENT = 16
-"""Costs are scaled by a power of two, so exactly, until the largest is below 2**COST_EXPONENT.
-
-Solvers compare objective values up to absolute tolerances (1e-5 in CBC, 1e-6 in HiGHS, 1e-9 in SCIP). At this
-scale these are at most 3e-10 of the largest cost, whatever the magnitude of theta.
-"""
 
 _TIGHT = 1e-9
 
 
-def scaled(costs: Floats) -> Floats:
-    """Costs times the power of two that brings the largest just below 2**COST_EXPONENT."""
-    largest = np.abs(costs).max(initial=0.0)
-    return costs if largest == 0.0 else np.ldexp(costs, COST_EXPONENT - int(np.frexp(largest)[1]))
-
-
 class MathOptEngine:
-    """SCIP, HiGHS and GLOP by way of MathOpt; `mathopt.solve` loads the model afresh each time."""
+    """SCIP and HiGHS by way of MathOpt; `mathopt.solve` loads the model afresh each time."""
 
     def __init__(self, solver: mathopt.SolverType, program: Program) -> None:
         self._solver = solver
@@ -112,14 +100,10 @@ def _mathopt_parameters(solver: mathopt.SolverType, mixed: bool) -> mathopt.Solv
             "dual_feasibility_tolerance",
         ):
             parameters.highs.double_options[name] = _TIGHT
-    elif solver is mathopt.SolverType.GSCIP:
+    else:
         parameters.random_seed = 0
         parameters.threads = 1
         parameters.gscip.real_params["numerics/feastol"] = _TIGHT
-    else:
-        parameters.random_seed = 0
-        parameters.glop.primal_feasibility_tolerance = _TIGHT
-        parameters.glop.dual_feasibility_tolerance = _TIGHT
     return parameters
 
 
@@ -176,7 +160,7 @@ class CbcEngine:
 ENGINES: dict[str, Callable[[Program], Engine]] = {
     "scip": functools.partial(MathOptEngine, mathopt.SolverType.GSCIP),
     "highs": functools.partial(MathOptEngine, mathopt.SolverType.HIGHS),
-    "glop": functools.partial(MathOptEngine, mathopt.SolverType.GLOP),
+    "glop": GlopEngine,
     "cbc": CbcEngine,
     "cp_sat": CpSatEngine,
 }
@@ -191,7 +175,7 @@ def available_backends() -> tuple[str, ...]:
 
 def _works(engine: Callable[[Program], Engine], program: Program) -> bool:
     try:
-        # GLOP relaxes integers if told so, and refuses them here: a program of its own kind is what it must solve.
+        # GLOP solves relaxations only: a program of its own kind is what it must solve.
         kind = program.relaxed() if engine is ENGINES["glop"] else program
         return engine(kind).minimize(np.ones(1), kind.bounds, None)[0] is Claim.OPTIMAL
     except Exception:  # a build without the solver has no one exception for it
