@@ -64,6 +64,12 @@ class ILPAdapter(SolverAdapter):
     answers: the optimum is better than all other points by more than 1e-7 of the sum of |theta| * max |x|. Ties, and
     what takes it too long, it leaves to the backend.
 
+    Programs with integer variables only need no branching if their rows are totally unimodular: paths, flows,
+    assignments and other bipartite matchings, schedules of intervals, as `unimodular.unimodular_rows` recognises them
+    when the adapter is made. GLOP solves these, with sides and bounds rounded to what integers can reach; a point that
+    is not integer, or does not satisfy every row exactly, is left to SCIP. It sees differences of about 1e-14 of the
+    largest cost.
+
     Bound the integer variables where you can: branch and bound need not end on an infeasible program whose integer
     variables have infinite bounds, unless there is a time limit. An unbounded objective is found beforehand.
 
@@ -72,7 +78,7 @@ class ILPAdapter(SolverAdapter):
 
     Attributes:
         spec: the program.
-        backend: the name of the solver in use.
+        backend: the name of the solver in use, "auto" resolved.
         time_limit: seconds for one instance, or None.
         compiled: whether the compiled search may go first.
     """
@@ -89,8 +95,8 @@ class ILPAdapter(SolverAdapter):
         Args:
             spec: the program.
             backend: "scip", "cbc" (integer variables need finite bounds), "cp_sat" (see above), "highs" or "glop"
-                (linear programs only). "auto" is GLOP for linear programs, CP-SAT for pure 0/1 programs that it
-                can hold, and SCIP for all others.
+                (linear programs, and integer ones with totally unimodular rows). "auto" is GLOP for what it can
+                take, CP-SAT for other pure 0/1 programs that it can hold, and SCIP for all others.
             time_limit: seconds for one instance. A solve that reaches it ends FEASIBLE with the best solution
                 found, or TIMEOUT without one; such solutions are not reproducible.
             compiled: False leaves all to the backend. The solutions are the same.
@@ -108,8 +114,8 @@ class ILPAdapter(SolverAdapter):
         self.time_limit = _seconds(time_limit)
         self.compiled = bool(compiled)
         self._program = Program.of(spec)
-        self._mixed = bool(spec.integrality.any())
         self.backend = choose(backend, self._program)
+        self._branches = bool(spec.integrality.any()) and self.backend != "glop"
         # All five release the GIL. CBC's driver is not documented to be thread-safe, so it gets processes.
         self.parallelism = Parallelism.PROCESSES if self.backend == "cbc" else Parallelism.THREADS
         self.context = {
@@ -203,7 +209,7 @@ class ILPAdapter(SolverAdapter):
         if bounds.crossed:
             return None, Status.INFEASIBLE
         costs = self._costs(theta[None])[0]
-        if self._mixed and self._improves_forever(state, costs, bounds, deadline):
+        if self._branches and self._improves_forever(state, costs, bounds, deadline):
             # Branch and bound may search an unbounded tree forever, or stop anywhere in it: it must not start.
             return None, self._why_no_optimum(state, costs, bounds, deadline)
         claim, x = state.engine.minimize(costs, bounds, deadline.left())

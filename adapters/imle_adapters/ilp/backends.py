@@ -19,7 +19,7 @@ from ortools.math_opt.python import mathopt
 
 from imle_adapters.ilp.cp_sat import CpSatEngine
 from imle_adapters.ilp.engine import Claim, Engine, Outcome, scaled
-from imle_adapters.ilp.glop import GlopEngine
+from imle_adapters.ilp.glop import GlopEngine, UnimodularEngine
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec
 
@@ -157,10 +157,18 @@ class CbcEngine:
         self._bounds = bounds
 
 
+_scip = functools.partial(MathOptEngine, mathopt.SolverType.GSCIP)
+
+
+def _glop(program: Program) -> Engine:
+    rows = program.unimodular
+    return GlopEngine(program) if rows is None else UnimodularEngine(program, rows, _scip)
+
+
 ENGINES: dict[str, Callable[[Program], Engine]] = {
-    "scip": functools.partial(MathOptEngine, mathopt.SolverType.GSCIP),
+    "scip": _scip,
     "highs": functools.partial(MathOptEngine, mathopt.SolverType.HIGHS),
-    "glop": GlopEngine,
+    "glop": _glop,
     "cbc": CbcEngine,
     "cp_sat": CpSatEngine,
 }
@@ -175,8 +183,6 @@ def available_backends() -> tuple[str, ...]:
 
 def _works(engine: Callable[[Program], Engine], program: Program) -> bool:
     try:
-        # GLOP solves relaxations only: a program of its own kind is what it must solve.
-        kind = program.relaxed() if engine is ENGINES["glop"] else program
-        return engine(kind).minimize(np.ones(1), kind.bounds, None)[0] is Claim.OPTIMAL
+        return engine(program).minimize(np.ones(1), program.bounds, None)[0] is Claim.OPTIMAL
     except Exception:  # a build without the solver has no one exception for it
         return False

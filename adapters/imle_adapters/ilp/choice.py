@@ -16,8 +16,8 @@ def choose(backend: str, program: Program) -> str:
     whole = bool(program.integrality.any())
     if name == "auto":
         binary = whole and bool(((program.bounds.lb >= 0.0) & (program.bounds.ub <= 1.0)).all())
-        preferred = "glop" if not whole else "cp_sat" if binary and unfit("cp_sat", program) is None else "scip"
-        return next(name for name in (preferred, *names) if name in names and unfit(name, program) is None)
+        preferred: list[str] = ["glop", "cp_sat", "scip"] if binary else ["glop", "scip"]
+        return next(name for name in (*preferred, *names) if name in names and unfit(name, program) is None)
     if name not in names:
         known = ", ".join(names)
         raise ValueError(f'expected backend "auto" or one of {known} in this OR-Tools, got {backend!r}')
@@ -30,10 +30,10 @@ def choose(backend: str, program: Program) -> str:
 
 def unfit(backend: str, program: Program) -> str | None:
     """Why a backend cannot solve a program exactly, or None if it can."""
-    if backend == "glop" and program.integrality.any():
+    if backend == "glop" and program.integrality.any() and program.unimodular is None:
         return (
             f"it solves linear programs, and {int(program.integrality.sum())} variables are integer "
-            "(integrality=False is the relaxation)"
+            "(integrality=False is the relaxation) in rows not known to be totally unimodular"
         )
     if backend == "cp_sat":
         return cp_sat.unfit(program)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 
 from imle_adapters.ilp.spec import Bools, Floats, ILPSpec
+from imle_adapters.ilp.unimodular import UnimodularRows, unimodular_rows
 
 ROUNDING = 1e-5
 """How far from an integer a solver may put an integer variable, before rounding."""
@@ -83,6 +85,14 @@ class Program:
             np.concatenate([np.full_like(b_ub, -np.inf), b_eq], axis=-1),
             np.concatenate([b_ub, b_eq], axis=-1),
         )
+
+    @cached_property
+    def unimodular(self) -> UnimodularRows | None:
+        """The rows, where all variables are integer and the rows are known to be totally unimodular up to factors.
+
+        Whatever the sides: these can be rounded to what sums of integers reach.
+        """
+        return unimodular_rows(self.matrix) if self.integrality.all() else None
 
     def relaxed(self) -> Program:
         """The same rows with continuous variables only."""
