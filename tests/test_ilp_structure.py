@@ -143,7 +143,7 @@ def test_others_are_not_known(matrix: np.ndarray) -> None:
     assert not known(np.vstack([bipartite(3, 3), np.arange(9) % 2 + 1]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_what_is_known_is_true(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
@@ -323,7 +323,7 @@ def test_costs_that_differ_by_little_are_told_apart() -> None:
         assert adapter.solve(state, theta)[0][arc] == 0
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ["path", "transport"])
 def test_ties_are_resolved_the_same_by_every_executor_and_after_any_history(name: str) -> None:
     import torch
 

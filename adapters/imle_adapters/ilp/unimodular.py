@@ -3,8 +3,7 @@
 A polyhedron with such rows and with integer sides and bounds has integer vertices only (Hoffman & Kruskal, "Integral
 boundary points of convex polyhedra", 1956), so the simplex method solves the integer program.
 
-Only matrices are named that are certain to be so, by conditions that take little more than one look at each entry;
-there are others. Linear in the number of entries, but for the rounds of `_core`.
+Only matrices are named that are certain to be so, by conditions that take a few looks at each entry; there are others.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from imle_adapters.ilp.spec import Floats
 
-_ROUNDS = 16
+_ROUNDS = 4
 
 
 class UnimodularRows(NamedTuple):
@@ -55,10 +54,12 @@ def unimodular_rows(matrix: Any) -> UnimodularRows | None:
     if (np.abs(matrix.data) != np.repeat(factors, counts)).any():
         return None
     signs = scipy.sparse.csr_matrix((np.sign(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape)
-    core = _core(signs)
-    turned = core.T.tocsr()
-    known = _splits(core) or _splits(turned) or _has_intervals(core) or _has_intervals(turned)
-    return UnimodularRows(factors, signs) if known else None
+    return UnimodularRows(factors, signs) if _is_known(signs) or _is_known(_core(signs)) else None
+
+
+def _is_known(matrix: Any) -> bool:
+    turned = matrix.T.tocsr()
+    return _splits(matrix) or _splits(turned) or _has_intervals(matrix) or _has_intervals(turned)
 
 
 def _core(matrix: Any) -> Any:
