@@ -116,5 +116,5 @@ def test_unmatched_prices_per_instance():
 
 def test_pickles():
     adapter = pickle.loads(pickle.dumps(AssignmentAdapter(2, 3, "max", unmatched=2.0)))
-    assert repr(adapter) == "AssignmentAdapter(2, 3, sense='max')"
+    assert repr(adapter) == "AssignmentAdapter(2, 3, sense='max', backend='compiled')"
     assert solve(adapter, np.zeros((2, 3)))[0].sum() == 0

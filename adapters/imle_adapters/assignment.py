@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 
-from imle_solvers.adapter import Context, FloatArray, Sense, Solutions, SolverAdapter, check_sense
+from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, Solutions, SolverAdapter, check_sense
 from imle_solvers.errors import InputError
 from imle_solvers.status import Status
 
+Backend = Literal["compiled", "scipy"]
+
+_BACKENDS = ("compiled", "scipy")
+
 
 class AssignmentAdapter(SolverAdapter):
-    """Each row matched to at most one column and each column to at most one row, by SciPy.
+    """Each row matched to at most one column and each column to at most one row, at least cost.
 
     Theta, (n_rows, n_cols), are the costs of the pairs, or their scores with `sense="max"`; z, of the same shape, is
     one for the chosen pairs. The smaller side is matched completely, unless `unmatched` gives rows a way out.
@@ -26,6 +29,9 @@ class AssignmentAdapter(SolverAdapter):
 
     An instance whose forbidden pairs leave no complete matching ends INFEASIBLE.
 
+    Solutions are optimal up to rounding in float64. Backends may choose differently among assignments of equal cost;
+    each chooses the same for an instance whatever batch it comes in.
+
     Args:
         n_rows, n_cols: at least 1 each.
         sense: "min" (theta are costs) or "max" (scores).
@@ -33,9 +39,11 @@ class AssignmentAdapter(SolverAdapter):
         unmatched: what an unmatched row adds to the objective, in theta's units: a cost with "min", a score with
             "max", one for all rows or (n_rows,). Columns then stay unmatched for nothing, and every row may. None:
             no row stays unmatched unless there are more rows than columns.
+        backend: "compiled", or as a reference "scipy".
 
     Raises:
-        ValueError: sizes, shapes or values out of range, or `allowed` without any complete matching.
+        ValueError: sizes, shapes or values out of range, an unknown backend, or `allowed` without any complete
+            matching.
     """
 
     def __init__(
@@ -46,11 +54,16 @@ class AssignmentAdapter(SolverAdapter):
         *,
         allowed: ArrayLike | None = None,
         unmatched: ArrayLike | None = None,
+        backend: Backend = "compiled",
     ) -> None:
         check_sense(sense, "AssignmentAdapter")
+        if backend not in _BACKENDS:
+            raise ValueError(f"expected backend to be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
         if n_rows < 1 or n_cols < 1:
             raise ValueError(f"AssignmentAdapter: expected at least one row and column, got {n_rows} x {n_cols}")
         self.sense = sense
+        self.backend = backend
+        self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
         self.instance_shape = shape = (n_rows, n_cols)
         self.allowed = None if allowed is None else _of_shape("allowed", np.asarray(allowed), shape).astype(bool)
         self.unmatched: NDArray[np.float64] | None = None
@@ -81,24 +94,43 @@ class AssignmentAdapter(SolverAdapter):
 
     def solve_batch(self, state: Any, thetas: FloatArray, context: Context) -> Solutions:
         solutions = Solutions(np.zeros_like(thetas), np.zeros(len(thetas), dtype=np.uint8))
-        weights = thetas.astype(np.float64)  # all at once: between solves other threads wait for this one
-        for row, weight in enumerate(weights):
-            allowed = self.allowed
-            if "allowed" in context:
-                extra = context["allowed"][row].astype(bool)
-                allowed = extra if allowed is None else allowed & extra
-            unmatched = context["unmatched"][row] if "unmatched" in context else self.unmatched
-            pairs = self._match(weight, allowed, unmatched)
+        allowed, unmatched = self._allowed(context), self._unmatched(context)
+        if self.backend == "compiled":
+            from imle_adapters.assignment_kernels import assignments
+
+            sign = 1.0 if self.sense == "min" else -1.0
+            assignments(sign, np.ascontiguousarray(thetas), allowed, unmatched, solutions.values, solutions.statuses)
+            return solutions
+        for row, weights in enumerate(thetas.astype(np.float64)):
+            pairs = self._match(weights, _of_row(allowed, row), _of_row(unmatched, row))
             if pairs is None:
                 solutions.statuses[row] = Status.INFEASIBLE
             else:
                 solutions.values[row][pairs] = 1
         return solutions
 
+    def _allowed(self, context: Context) -> NDArray[np.bool_]:
+        """(0, 1 or N, n_rows, n_cols): of no instance, where all pairs are allowed; of one, where it holds for all."""
+        own = np.ones((0, *self.instance_shape), dtype=bool) if self.allowed is None else self.allowed[None]
+        if "allowed" not in context:
+            return np.ascontiguousarray(own)
+        extra = np.ascontiguousarray(context["allowed"], dtype=bool)
+        return extra if self.allowed is None else extra & own
+
+    def _unmatched(self, context: Context) -> NDArray[np.float64]:
+        """(0, 1 or N, n_rows), likewise."""
+        if "unmatched" in context:
+            return np.ascontiguousarray(context["unmatched"], dtype=np.float64)
+        if self.unmatched is None:
+            return np.empty((0, self.instance_shape[0]))
+        return self.unmatched[None]
+
     def _match(
         self, weights: NDArray[np.float64], allowed: NDArray[np.bool_] | None, unmatched: NDArray[np.float64] | None
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
-        """The chosen rows and columns, None where there is no complete matching."""
+        """The rows and columns that SciPy chooses, None where there is no complete matching."""
+        from scipy.optimize import linear_sum_assignment
+
         n_rows, n_cols = weights.shape
         forbidden = np.inf if self.sense == "min" else -np.inf
         if allowed is not None:
@@ -118,10 +150,17 @@ class AssignmentAdapter(SolverAdapter):
         return rows[real], columns[real]
 
     def __repr__(self) -> str:
-        return f"AssignmentAdapter({self.instance_shape[0]}, {self.instance_shape[1]}, sense={self.sense!r})"
+        n_rows, n_cols = self.instance_shape
+        return f"AssignmentAdapter({n_rows}, {n_cols}, sense={self.sense!r}, backend={self.backend!r})"
 
 
 def _of_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     if array.shape != shape:
         raise ValueError(f"AssignmentAdapter: expected {name} of shape {shape}, got {array.shape}")
     return array
+
+
+def _of_row(arrays: NDArray[Any], row: int) -> NDArray[Any] | None:
+    if len(arrays) == 0:
+        return None
+    return arrays[row if len(arrays) > 1 else 0]
