@@ -161,6 +161,6 @@ def _of_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray
 
 
 def _of_row(arrays: NDArray[Any], row: int) -> NDArray[Any] | None:
-    if len(arrays) == 0:
-        return None
-    return arrays[row if len(arrays) > 1 else 0]
+    """An instance's own of (0, 1 or N, ...) arrays."""
+    own: NDArray[Any] | None = arrays[row if len(arrays) > 1 else 0] if len(arrays) else None
+    return own
