@@ -22,9 +22,11 @@ from typing import Any
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra, minimum_spanning_tree
 
+from imle_adapters.assignment import AssignmentAdapter
 from imle_adapters.shortest_path import ShortestPathAdapter
 from imle_adapters.spanning_tree import MaxSpanningTreeAdapter
 from imle_solvers.adapter import SolverAdapter
@@ -32,11 +34,14 @@ from imle_solvers.adapter import SolverAdapter
 Thetas = NDArray[np.float32]
 Contender = Callable[[Thetas], NDArray[Any]]  # (N, *instance_shape) -> (N, *solution_shape)
 
+ASSIGNMENT_SIDES = (5, 10, 20, 50, 100, 200, 500, 1000)
+
 TURN_SECONDS = 0.03  # at least, so that a contender does not pay for the caches that the one before it left behind
 WARCRAFT_COSTS, WARCRAFT_SHARES = (0.8, 1.2, 5.3, 7.7, 9.2), (0.36, 0.42, 0.05, 0.11, 0.06)
 
 COMPILE = """
 import time, numpy as np
+from imle_adapters.assignment import AssignmentAdapter
 from imle_adapters.shortest_path import ShortestPathAdapter
 from imle_adapters.spanning_tree import MaxSpanningTreeAdapter
 import networkx as nx
@@ -45,6 +50,7 @@ adapters = {
     "graph, edge costs": ShortestPathAdapter(nx.complete_graph(4), 0, 3),
     "acyclic graph": ShortestPathAdapter(nx.DiGraph([(0, 1), (1, 2)]), 0, 2),
     "spanning tree": MaxSpanningTreeAdapter(nx.complete_graph(4)),
+    "assignment": AssignmentAdapter(4, 4),
 }
 for name, adapter in adapters.items():
     start = time.perf_counter()
@@ -71,6 +77,11 @@ def main() -> int:
         rows += compare(f"shortest path, grid {side}x{side}", grid_contenders(side), costs, arguments.rounds)
     scores = rng.normal(size=(arguments.instances, 435)).astype(np.float32)
     rows += compare("spanning tree, complete graph of 30", tree_contenders(30), scores, arguments.rounds)
+    for side in ASSIGNMENT_SIDES:
+        instances = max(2, min(arguments.instances, 10**7 // side**3))
+        for family, costs in assignment_costs(instances, side, rng).items():
+            problem = f"assignment {side}x{side}, {family}"
+            rows += compare(problem, assignment_contenders(side), costs.astype(np.float32), arguments.rounds)
     report(rows, compile_seconds)
     if arguments.json:
         measured = {"kernels": rows, "compile_seconds": compile_seconds, "rounds": arguments.rounds}
@@ -175,6 +186,32 @@ def tree_contenders(nodes: int) -> dict[str, Contender]:
     }
 
 
+def assignment_costs(instances: int, side: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Family -> costs; of the last two every search for a path closes most columns."""
+    shape = (instances, side, side)
+    places, others = rng.random((instances, side, 1, 2)), rng.random((instances, 1, side, 2))
+    return {
+        "normal": rng.normal(size=shape),
+        "uniform": rng.random(shape),
+        "integers below 10": rng.integers(0, 10, shape),
+        "integers below 1000": rng.integers(0, 1000, shape),
+        "distances": np.sqrt(((places - others) ** 2).sum(-1)),
+        "products": rng.random((instances, side, 1)) * rng.random((instances, 1, side)),
+        "products in order": np.broadcast_to(np.outer(np.arange(1, side + 1), np.arange(1, side + 1)), shape),
+    }
+
+
+def assignment_contenders(side: int) -> dict[str, Contender]:
+    """Assignments of least cost of dense squares."""
+
+    def scipy(theta: Thetas) -> NDArray[np.float32]:
+        z = np.zeros((side, side), np.float32)
+        z[linear_sum_assignment(theta)] = 1
+        return z
+
+    return {"kernel": kernel(AssignmentAdapter(side, side)), "SciPy": one_by_one(scipy)}
+
+
 def compare(problem: str, contenders: dict[str, Contender], thetas: Thetas, rounds: int) -> list[dict[str, Any]]:
     """One row for each contender: its median microseconds an instance, and how many times the kernel's that is."""
     optimum = None
@@ -217,12 +254,12 @@ def measure_compilation() -> dict[str, dict[str, float]]:
 
 def report(rows: list[dict[str, Any]], compile_seconds: dict[str, dict[str, float]]) -> None:
     """Prints the tables."""
-    print(f"{'problem':38}{'contender':28}{'us/instance':>12}{'x kernel':>10}")
+    print(f"{'problem':40}{'contender':28}{'us/instance':>12}{'x kernel':>10}")
     for row in rows:
-        print(f"{row['problem']:38}{row['contender']:28}{row['microseconds']:12.2f}{row['times_kernel']:10.1f}")
-    print(f"\n{'first solve of a process, seconds (the first row has the import of Numba in it)':66}")
+        print(f"{row['problem']:40}{row['contender']:28}{row['microseconds']:12.2f}{row['times_kernel']:10.1f}")
+    print(f"\n{'first solve of a process, seconds (the first row has the import of Numba in it)':68}")
     for name, compiled in compile_seconds["compiled"].items():
-        print(f"{name:38}compiled {compiled:6.2f}   from cache {compile_seconds['from cache'][name]:6.2f}")
+        print(f"{name:40}compiled {compiled:6.2f}   from cache {compile_seconds['from cache'][name]:6.2f}")
 
 
 if __name__ == "__main__":
