@@ -254,12 +254,12 @@ def measure_compilation() -> dict[str, dict[str, float]]:
 
 def report(rows: list[dict[str, Any]], compile_seconds: dict[str, dict[str, float]]) -> None:
     """Prints the tables."""
-    print(f"{'problem':40}{'contender':28}{'us/instance':>12}{'x kernel':>10}")
+    print(f"{'problem':42}{'contender':28}{'us/instance':>12}{'x kernel':>10}")
     for row in rows:
-        print(f"{row['problem']:40}{row['contender']:28}{row['microseconds']:12.2f}{row['times_kernel']:10.1f}")
-    print(f"\n{'first solve of a process, seconds (the first row has the import of Numba in it)':68}")
+        print(f"{row['problem']:42}{row['contender']:28}{row['microseconds']:12.2f}{row['times_kernel']:10.1f}")
+    print(f"\n{'first solve of a process, seconds (the first row has the import of Numba in it)':70}")
     for name, compiled in compile_seconds["compiled"].items():
-        print(f"{name:40}compiled {compiled:6.2f}   from cache {compile_seconds['from cache'][name]:6.2f}")
+        print(f"{name:42}compiled {compiled:6.2f}   from cache {compile_seconds['from cache'][name]:6.2f}")
 
 
 if __name__ == "__main__":
