@@ -225,7 +225,7 @@ def test_dtype_and_ties_do_not_depend_on_the_batch():
     adapter = AssignmentAdapter(4, 4)
     theta = np.zeros((6, 4, 4), dtype=np.float32)
     theta[3:] = np.random.default_rng(0).integers(0, 2, (3, 4, 4))
-    batch = adapter.solve_batch(None, theta, {}).values
+    batch = adapter.solve_batch(adapter.build(), theta, {}).values
     assert batch.dtype == np.float32
     for row, z in zip(theta, batch, strict=True):
         np.testing.assert_array_equal(solve(adapter, row)[0], z)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -92,14 +94,19 @@ class AssignmentAdapter(SolverAdapter):
             if not finite.all():
                 raise InputError("context 'unmatched': expected finite prices", int(np.argmin(finite)))
 
-    def solve_batch(self, state: Any, thetas: FloatArray, context: Context) -> Solutions:
+    def build(self) -> Callable[..., None] | None:
+        """Loads the kernel, None for SciPy."""
+        if self.backend == "scipy":
+            return None
+        from imle_adapters.assignment_kernels import assignments
+
+        return partial(assignments, 1.0 if self.sense == "min" else -1.0)
+
+    def solve_batch(self, state: Callable[..., None] | None, thetas: FloatArray, context: Context) -> Solutions:
         solutions = Solutions(np.zeros_like(thetas), np.zeros(len(thetas), dtype=np.uint8))
         allowed, unmatched = self._allowed(context), self._unmatched(context)
-        if self.backend == "compiled":
-            from imle_adapters.assignment_kernels import assignments
-
-            sign = 1.0 if self.sense == "min" else -1.0
-            assignments(sign, np.ascontiguousarray(thetas), allowed, unmatched, solutions.values, solutions.statuses)
+        if state is not None:
+            state(np.ascontiguousarray(thetas), allowed, unmatched, solutions.values, solutions.statuses)
             return solutions
         for row, weights in enumerate(thetas.astype(np.float64)):
             pairs = self._match(weights, _of_row(allowed, row), _of_row(unmatched, row))
