@@ -246,11 +246,11 @@ def to_device(values: NDArray[Any], like: Tensor) -> Tensor:
 
 def _not_finite(thetas: FloatArray) -> NDArray[np.bool_] | None:
     """(N,) which rows have entries that are not finite; None if there are none."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(thetas.sum()):  # of NaN or infinity the sum is one, too
-            return None
-    unsound: NDArray[np.bool_] = np.logical_not(np.isfinite(thetas).reshape(len(thetas), -1).all(1))
-    return unsound if unsound.any() else None
+    finite = np.isfinite(thetas)
+    if np.count_nonzero(finite) == finite.size:
+        return None
+    unsound: NDArray[np.bool_] = np.logical_not(finite.reshape(len(thetas), -1).all(1))
+    return unsound
 
 
 def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: int, device: torch.device) -> Context:

@@ -69,8 +69,8 @@ def _favoured(
     step = target - (scores if noise is None else torch.add(scores, noise, alpha=temperature))
     # Turned around where z is one, a step that favours z is nowhere positive. Neither is one that is not finite; its
     # NaN must come out.
-    turned = step.where(values < 0.5, -step)
-    return ((turned <= 0) & (turned > -math.inf)).all(-1)
+    turned = torch.rsub(values, 1, alpha=2).mul_(step)
+    return (turned.amax(-1) <= 0) & (turned.amin(-1) > -math.inf)
 
 
 def solve_unknown(solve: Solve, target: Tensor, known: Tensor | None, solved: Solved, owned: bool) -> Solved:
