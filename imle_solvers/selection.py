@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imle_solvers.adapter import Context, FloatArray
+
+_ENTRIES = 8
+"""Entries of a row in its short key. Few entries of theta under Sum-of-Gamma noise of large k differ in float32."""
 
 
 @dataclass(frozen=True)
@@ -40,29 +44,35 @@ def select(thetas: FloatArray, context: Context, needed: NDArray[np.bool_] | Non
         needed: (N,), which rows are asked for; None: all.
     """
     asked = None if needed is None else np.flatnonzero(needed)
-    if not _may_repeat(thetas, asked):
+    short = _short_keys(thetas, asked)
+    if short is None:
         return None if asked is None or len(asked) == len(thetas) else _selection(asked, asked, len(thetas))
     if asked is None:
         asked = np.arange(len(thetas))
+    times = Counter(short)
     first: dict[bytes, int] = {}
     owner = np.empty(len(asked), dtype=np.intp)
     for position, row in enumerate(asked.tolist()):
-        key = b"".join([thetas[row].tobytes(), *(np.asarray(array[row]).tobytes() for array in context.values())])
+        key = short[position]
+        if times[key] > 1:
+            key = b"".join([thetas[row].tobytes(), *(np.asarray(array[row]).tobytes() for array in context.values())])
         owner[position] = first.setdefault(key, row)
     chosen = np.fromiter(first.values(), dtype=np.intp, count=len(first))
     return None if len(chosen) == len(thetas) else _selection(chosen, asked, len(thetas), owner)
 
 
-def _may_repeat(thetas: FloatArray, asked: NDArray[np.intp] | None) -> bool:
-    """Whether there can be identical rows: in nearly every batch their first entries alone tell them apart."""
+def _short_keys(thetas: FloatArray, asked: NDArray[np.intp] | None) -> list[bytes] | None:
+    """Some of each row's entries, which identical rows have in common; None where they tell all rows apart."""
     if thetas.size == 0:
-        return False
+        return None
     flat = thetas.reshape(len(thetas), -1)
-    for entry in (0, -1, flat.shape[1] // 2):
-        column = flat[:, entry] if asked is None else flat[asked, entry]
-        if len(set(column.tolist())) == len(column):
-            return False
-    return True
+    column = flat[:, 0] if asked is None else flat[asked, 0]
+    if len(set(column.tolist())) == len(column):  # in nearly every batch
+        return None
+    entries = np.linspace(0, flat.shape[1] - 1, min(_ENTRIES, flat.shape[1])).astype(int)
+    some = np.ascontiguousarray(flat[:, entries] if asked is None else flat[np.ix_(asked, entries)])
+    keys: list[Any] = some.view(np.dtype((np.void, some.itemsize * len(entries)))).ravel().tolist()
+    return None if len(set(keys)) == len(keys) else keys
 
 
 def _selection(

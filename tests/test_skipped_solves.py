@@ -195,14 +195,16 @@ def test_errors_name_the_row_of_the_batch_though_others_are_skipped():
         layer.map(torch.tensor([[1.0, 1], [1, 1], [1, 1], [2, 2], [7, 7], [7, 7]]))
 
 
+@pytest.mark.parametrize("places", [[0, 1, 2], [0, 7, 25]], ids=["all entries", "entries that short keys lack"])
 @settings(max_examples=100, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=12),
+    st.lists(st.tuples(*(st.integers(0, most) for most in (2, 1, 2, 1))), min_size=1, max_size=12),
     st.data(),
 )
-def test_every_asked_row_gets_the_solution_of_its_like(rows, data):
-    thetas = np.array(rows, dtype=float)
-    context = {"k": np.array([sum(row) % 2 for row in rows])}
+def test_every_asked_row_gets_the_solution_of_its_like(places, rows, data):
+    thetas = np.zeros((len(rows), places[-1] + 1))
+    thetas[:, places] = [row[:3] for row in rows]
+    context = {"k": np.array([row[3] for row in rows])}
     needed = data.draw(st.none() | st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
     mask = None if needed is None else np.array(needed)
     selection = select(thetas, context, mask)
@@ -211,8 +213,9 @@ def test_every_asked_row_gets_the_solution_of_its_like(rows, data):
         assert asked.all()
         assert len({tuple(row) for row in rows}) == len(rows)
         return
-    solved = thetas[selection.chosen] + 1
-    expected = np.where(asked[:, None], thetas + 1, 0)
+    both = np.hstack([thetas, context["k"][:, None]])
+    solved = both[selection.chosen] + 1
+    expected = np.where(asked[:, None], both + 1, 0)
     np.testing.assert_array_equal(selection.spread(solved), expected)
     assert len(selection.chosen) == len({row for row, is_asked in zip(rows, asked, strict=True) if is_asked})
 
