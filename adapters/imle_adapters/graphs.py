@@ -193,11 +193,14 @@ def take(thetas: NDArray[np.floating[Any]], adapter: object) -> NDArray[np.float
     flat = thetas.reshape(len(thetas), -1)
     if not (flat.flags.c_contiguous and flat.flags.writeable):
         flat = flat.copy()
-    entries = max(1, flat.shape[1])
-    largest = max(float(flat.max(initial=0)), -float(flat.min(initial=0)))
-    if not largest < np.finfo(np.float64).max / entries:
+    most = np.finfo(np.float64).max / max(1, flat.shape[1])
+    if flat.dtype == np.float32:  # of which no sum is too large
+        sound = np.count_nonzero(np.isfinite(flat)) == flat.size
+    else:
+        sound = max(float(flat.max(initial=0)), -float(flat.min(initial=0))) < most
+    if not sound:
         peaks = np.abs(flat).max(axis=1).astype(np.float64)
-        row = int(np.argmax(~(peaks < np.finfo(np.float64).max / entries)))
+        row = int(np.argmax(~(peaks < most)))
         raise InputError(
             f"{adapter!r}: expected theta to be finite, and sums of it too, got values up to "
             f"{peaks[row]}; scale theta down, or find where it diverged",

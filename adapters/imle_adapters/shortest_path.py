@@ -186,8 +186,12 @@ class ShortestPathAdapter(SolverAdapter):
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for bad context values, and for negative costs where `negative="raise"`."""
+        may_be_negative = self.negative == "clamp" or self.order is not None
+        if may_be_negative and not context:
+            take(thetas, self)
+            return
         batch = self._batch(thetas, context)
-        if self.negative == "clamp" or self.order is not None:
+        if may_be_negative:
             return
         refused = batch.thetas < 0
         if len(batch.blocked):
