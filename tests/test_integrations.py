@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import io
 import os
+import subprocess
+import sys
 
 import loky
 import pytest
 import torch
+import torch._dynamo
 import torch.distributed
 import torch.multiprocessing
 from torch import nn
@@ -16,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
 from imle_solvers import AIMLE, IMLE, Normal, ProcessExecutor, SolverLayer, Target
+from tests.conftest import ROOT
 from tests.solvers import top_k
 
 
@@ -135,6 +139,27 @@ def test_a_compiled_model_gives_what_the_plain_one_gives():
         results.append((z.detach(), model.linear.weight.grad))
     assert torch.equal(results[0][0], results[1][0])
     torch.testing.assert_close(results[0][1], results[1][1])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_model_breaks_its_graph_once():
+    x, _ = next(batches(1))
+    assert torch._dynamo.explain(Model(top_k(6, 2), num_workers=0))(x).graph_break_count == 1
+
+
+def test_a_model_that_is_not_compiled_does_not_load_the_compiler():
+    """It takes two seconds."""
+    program = """
+import sys, torch
+from imle_adapters import ShortestPathAdapter
+from imle_solvers import SolverLayer
+theta = torch.rand(2, 3, 3, requires_grad=True)
+SolverLayer(ShortestPathAdapter.grid(3, 3), num_workers=0)(theta).sum().backward()
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "adapters")])
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path}, check=True)
 
 
 def train_one_rank(rank, folder):
