@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,6 @@ from comparison.timing import Budget, time_row
 
 README = Path(__file__).parents[1] / "README.md"
 PACKAGES = ("imle-solvers", "torch", "numpy", "scipy", "numba", "networkx", "ortools", "pyepo")
-SLOW = "knapsack-50"  # PyEPO takes seconds for a single instance
 QUICK, FULL = Budget(rounds=5, turn=0.1, fewest=1, warm_up=0.5), Budget(rounds=5, turn=1.0, fewest=4, warm_up=2.0)
 
 
@@ -65,9 +65,7 @@ def parse() -> argparse.Namespace:
     """The command line; `rows` becomes a list of keys."""
     everything = [*ROWS, *(f"growth-{key}" for key in SERIES)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--quick", action="store_true", help=f"two minutes: less of slow contenders, less growth, no {SLOW}"
-    )
+    parser.add_argument("--quick", action="store_true", help="two minutes: less of slow contenders, less growth")
     parser.add_argument("--rows", metavar="KEY,...", help=f"of {', '.join(everything)}")
     parser.add_argument("--shrink", type=int, default=1, metavar="N", help="batches N times smaller, to try it out")
     parser.add_argument(
@@ -81,7 +79,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--readme", action="store_true", help="write the tables to README.md, between its markers")
     arguments = parser.parse_args()
     if arguments.rows is None:
-        arguments.rows = [key for key in everything if not (arguments.quick and key == SLOW)]
+        arguments.rows = everything
     else:
         arguments.rows = arguments.rows.split(",")
     unknown = [key for key in arguments.rows if key not in everything]
@@ -96,9 +94,13 @@ def measure(key: str, batch: int, budget: Budget, quick: bool) -> dict[str, Any]
     """A row with times and memory."""
     row = ROWS[key]
     result = time_row(row, row.make(batch), CORES, budget)
-    for each in result["contenders"]:
+
+    def remember(each: dict[str, Any]) -> None:
         each |= memory_of(key, each["name"], batch, min(batch, each["on"] * (1 if quick else 3)))
         each["memory_batch"] = batch
+
+    with ThreadPoolExecutor(CORES) as pool:  # of processes that wait; how long they take does not matter
+        list(pool.map(remember, result["contenders"]))
     return result
 
 
