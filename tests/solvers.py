@@ -145,3 +145,41 @@ class FaultyAdapter(SolverAdapter):
 def slow(theta):
     time.sleep(float(theta[0]))
     return theta
+
+
+class Broken(SolverAdapter):
+    """Breaks a promise of adapters; "not" keeps them all."""
+
+    sense = "max"
+    instance_shape = (3,)
+
+    def __init__(self, how):
+        self.how = how
+
+    def build(self):
+        return {"seen": 0}
+
+    def solve(self, state, theta):
+        state["seen"] += 1
+        z = np.zeros(3)
+        z[theta.argmin() if self.how == "worse" else theta.argmax()] = 1
+        if self.how == "history" and state["seen"] > 4:
+            z = np.roll(z, 1)
+        if self.how == "random":
+            z = np.roll(z, np.random.default_rng().integers(3))
+        return z
+
+
+class SlowToBuild(FaultyAdapter):
+    """Builds its state for longer than an instance may take."""
+
+    def build(self):
+        time.sleep(1.5)
+
+
+class KillsWhenBuilt(FaultyAdapter):
+    """Kills its worker each time that its state is built but for the first."""
+
+    def build(self):
+        if not self._first_time("built"):
+            os.kill(os.getpid(), signal.SIGKILL)

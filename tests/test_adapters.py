@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
 
-from imle_solvers import SolverAdapter, SolverLayer
+from imle_solvers import SolverLayer
 from imle_solvers.testing import check_adapter
 from tests.cases import CASES
+from tests.solvers import Broken
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -33,27 +33,6 @@ def test_it_trains(name, num_samples):
     (z * torch.randn_like(z)).sum().backward()
     assert bool(theta.grad.isfinite().all())
     assert theta.grad.abs().sum() > 0
-
-
-class Broken(SolverAdapter):
-    sense = "max"
-    instance_shape = (3,)
-
-    def __init__(self, how):
-        self.how = how
-
-    def build(self):
-        return {"seen": 0}
-
-    def solve(self, state, theta):
-        state["seen"] += 1
-        z = np.zeros(3)
-        z[theta.argmin() if self.how == "worse" else theta.argmax()] = 1
-        if self.how == "history" and state["seen"] > 4:
-            z = np.roll(z, 1)
-        if self.how == "random":
-            z = np.roll(z, np.random.default_rng().integers(3))
-        return z
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from imle_solvers import (
     WorkerDiedError,
 )
 from imle_solvers.executors.backlog import RESTARTS
-from tests.solvers import FaultyAdapter, function_adapter, identity, slow
+from tests.solvers import FaultyAdapter, KillsWhenBuilt, SlowToBuild, function_adapter, identity, slow
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 SOUND, KILLS, KILLS_ONCE, HANGS, EXITS = range(5)
@@ -158,25 +158,10 @@ def test_the_timeout_is_for_each_instance_not_for_the_batch():
         np.testing.assert_array_equal(executor.solve(function_adapter(slow), thetas).statuses, 0)
 
 
-def build_slowly():
-    time.sleep(1.5)
-
-
-class SlowToBuild(FaultyAdapter):
-    def build(self):
-        build_slowly()
-
-
 def test_building_the_state_does_not_count(tmp_path):
     thetas = batch(rows=4)
     with ProcessExecutor(1, timeout=1) as executor:
         check(executor.solve(SlowToBuild(tmp_path), thetas), thetas)
-
-
-class KillsWhenBuilt(FaultyAdapter):
-    def build(self):
-        if not self._first_time("built"):
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_state_that_kills_its_worker_is_an_error_not_a_long_wait(tmp_path):
