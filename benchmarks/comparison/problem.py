@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from comparison.loops import Array
 from imle_solvers import SolverLayer
@@ -22,11 +22,13 @@ class Contender:
         forward: (b, *shape) -> (b, *shape) or (b, S, *shape), differentiable; what has no gradient has no backward.
         solve: (N, *shape) thetas as they reach the solver -> their solutions; None where there is only noise.
         layer: ours, whose counts say how many solves were skipped.
+        generator: of the noise; None: it cannot be told.
     """
 
     forward: Callable[[Tensor], Tensor]
     solve: Callable[[Array], Array] | None = None
     layer: SolverLayer | None = None
+    generator: Generator | None = None
 
     def step(self, thetas: Tensor, weights: Tensor) -> None:
         """Forward, and backward of a loss that is linear in the solutions.

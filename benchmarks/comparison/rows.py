@@ -28,13 +28,14 @@ def ours(
     adapter: SolverAdapter, noise: SumOfGamma, samples: int, *, mean: bool = False, executor: str | None = None
 ) -> Contender:
     """A layer with two workers. `mean` returns the mean of the samples, as PyEPO does."""
+    generator = torch.Generator().manual_seed(0)
     layer = SolverLayer(
         adapter,
         estimator=IMLE(noise, Target(beta=1.0)),
         num_samples=samples,
         executor=executor,
         num_workers=CORES,
-        generator=torch.Generator().manual_seed(0),
+        generator=generator,
     )
 
     def solve(thetas: Array) -> Array:
@@ -42,14 +43,14 @@ def ours(
         return solutions
 
     forward = functools.partial(layer.marginals, num_samples=samples) if mean else layer
-    return Contender(forward, solve, layer)
+    return Contender(forward, solve, layer, generator)
 
 
 def loop(solve: Solver, noise: SumOfGamma, samples: int, *, maximise: bool) -> Contender:
     """A loop over a solver, with noise as fast as ours, so that only solving is compared."""
     generator = torch.Generator().manual_seed(0)
     draw = functools.partial(noise.sample, generator=generator)
-    return Contender(imle(solve, draw, samples, maximise=maximise), solve)
+    return Contender(imle(solve, draw, samples, maximise=maximise), solve, generator=generator)
 
 
 def warcraft_costs(batch: int, side: int) -> Tensor:

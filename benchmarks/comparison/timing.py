@@ -147,12 +147,15 @@ def _alternate(
 ) -> dict[str, list[float]]:
     """Milliseconds a step on the whole batch, a figure for each round.
 
-    Each round takes another part of the batch: some instances are harder than others.
+    Each round takes another part of the batch, and other noise: some instances are harder than others. Contenders whose
+    noise can be told have the same.
     """
     milliseconds: dict[str, list[float]] = {name: [] for name in contenders}
     for round_ in range(budget.rounds):
         for name, contender in contenders.items():
             steps, total = 0, 0.0
+            if contender.generator is not None:
+                contender.generator.manual_seed(round_)
             while total < budget.least:
                 total += seconds_of(contender, problem, sizes[name], round_ * sizes[name])
                 steps += 1
