@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -43,16 +44,26 @@ class Network:
 
     Attributes:
         nodes: the nodes as the user knows them, at their index.
-        edges: pairs of nodes, or (node, node, key) for a multigraph, in the order of theta.
-        tails, heads: (edges,) indices of each edge's ends.
+        tails, heads: (edges,) indices of each edge's ends, in the order of theta.
         directed: edges lead only from tail to head.
+        keys: of the edges of a multigraph, None for other graphs.
     """
 
     nodes: list[Any]
-    edges: list[Any]
     tails: IndexArray
     heads: IndexArray
     directed: bool
+    keys: list[Any] | None = None
+
+    @cached_property
+    def edges(self) -> list[Any]:
+        """The edges as the user knows them: pairs of nodes, or (node, node, key) for a multigraph.
+
+        Only made when somebody looks: of a large grid they are a hundred times as large as theta.
+        """
+        ends = zip(self.tails.tolist(), self.heads.tolist(), strict=True)
+        pairs = [(self.nodes[tail], self.nodes[head]) for tail, head in ends]
+        return pairs if self.keys is None else [(*pair, key) for pair, key in zip(pairs, self.keys, strict=True)]
 
     @classmethod
     def from_networkx(cls, graph: nx.Graph[Any]) -> Network:
@@ -81,7 +92,8 @@ class Network:
         index = {node: position for position, node in enumerate(nodes)}
         tails = np.array([index[edge[0]] for edge in edges], dtype=np.uint32)
         heads = np.array([index[edge[1]] for edge in edges], dtype=np.uint32)
-        return cls(nodes, edges, tails, heads, graph.is_directed())
+        keys = [edge[2] for edge in edges] if graph.is_multigraph() else None
+        return cls(nodes, tails, heads, graph.is_directed(), keys)
 
     @classmethod
     def grid(cls, height: int, width: int, neighbourhood: int) -> Network:
@@ -108,8 +120,7 @@ class Network:
         tail, head = np.concatenate(tails), np.concatenate(heads)
         order = np.argsort(tail, kind="stable")
         nodes = list(zip(rows.tolist(), columns.tolist(), strict=True))
-        edges = [(nodes[u], nodes[v]) for u, v in zip(tail[order].tolist(), head[order].tolist(), strict=True)]
-        return cls(nodes, edges, tail[order].astype(np.uint32), head[order].astype(np.uint32), directed=False)
+        return cls(nodes, tail[order].astype(np.uint32), head[order].astype(np.uint32), directed=False)
 
     def index(self, node: Hashable, role: str) -> int:
         """The index of a node.

@@ -119,7 +119,7 @@ class ShortestPathAdapter(SolverAdapter):
         if costs not in _COSTS:
             raise ValueError(f'expected costs="vertex" or costs="edge", got {costs!r}')
         network = Network.grid(height, width, neighbourhood)
-        if costs == "edge" and not network.edges:
+        if costs == "edge" and len(network.tails) == 0:
             raise ValueError(
                 f'expected a grid with at least one edge for costs="edge", got {height}x{width}; enlarge it, or '
                 'use costs="vertex"'
@@ -166,8 +166,8 @@ class ShortestPathAdapter(SolverAdapter):
             self.context = {**ends, "blocked": cells}
             self.num_ones = 1.3 * max(cells)
         else:
-            self.instance_shape = (len(network.edges),)
-            self.context = {**ends, "blocked_nodes": (len(network.nodes),), "blocked_edges": (len(network.edges),)}
+            self.instance_shape = (len(network.tails),)
+            self.context = {**ends, "blocked_nodes": (len(network.nodes),), "blocked_edges": (len(network.tails),)}
             self.num_ones = max(1.0, 1.3 * int(hops))
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
 
@@ -336,5 +336,5 @@ class ShortestPathAdapter(SolverAdapter):
         if self.cells:
             what = f"{self.cells[0]}x{self.cells[1]} grid, costs of vertices"
         else:
-            what = f"{len(self.nodes)} nodes, {len(self.edges)} edges"
+            what = f"{len(self.nodes)} nodes, {len(self.network.tails)} edges"
         return f"{type(self).__name__}({what}, negative={self.negative!r}, backend={self.backend!r})"

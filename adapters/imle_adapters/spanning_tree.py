@@ -68,7 +68,7 @@ class MaxSpanningTreeAdapter(SolverAdapter):
                 "or pass forest=True for a tree in each"
             )
         self.backend = backend
-        self.instance_shape = (len(self.network.edges),)
+        self.instance_shape = (len(self.network.tails),)
         self.num_ones = len(self.network.nodes) - components
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
 
@@ -93,7 +93,7 @@ class MaxSpanningTreeAdapter(SolverAdapter):
 
         network, nodes = self.network, len(self.nodes)
         by_boruvka = partial(boruvka, nodes, network.tails, network.heads)
-        edges = _edge_table(network) if nodes**2 <= _SPARSEST * len(self.edges) else None
+        edges = _edge_table(network) if nodes**2 <= _SPARSEST * len(network.tails) else None
         if edges is None:
             return by_boruvka
         by_prim = partial(prim, nodes, network.tails, network.heads, edges)
@@ -127,12 +127,12 @@ class MaxSpanningTreeAdapter(SolverAdapter):
 
     def __repr__(self) -> str:
         name = type(self).__name__
-        return f"{name}({len(self.nodes)} nodes, {len(self.edges)} edges, backend={self.backend!r})"
+        return f"{name}({len(self.nodes)} nodes, {len(self.network.tails)} edges, backend={self.backend!r})"
 
 
 def _edge_table(network: Network) -> IndexArray | None:
     """(nodes, nodes), the edge between two nodes, the number of edges where there is none; None for parallel edges."""
-    nodes, edges = len(network.nodes), len(network.edges)
+    nodes, edges = len(network.nodes), len(network.tails)
     table = np.full((nodes, nodes), edges, dtype=np.uint32)
     table[network.tails, network.heads] = np.arange(edges)
     table[network.heads, network.tails] = np.arange(edges)
