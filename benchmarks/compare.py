@@ -1,11 +1,11 @@
 """The whole toolkit against what a user would pick instead: PyEPO, loops over solvers, the published algorithm.
 
 Each row is a training step, forward and backward, of the same batch with the same number of samples and both solves
-for each. Contenders must find solutions of equal value before anybody is timed. They take turns, so that a busy machine
-slows all of them, and figures are medians of the rounds. Slow ones do part of the batch, another in each round, and
-their time is scaled up to the whole; the column "on" says what was measured. Memory is measured in fresh processes:
-"step MB" is the peak of a step above what is held after a step on one instance, "all MB" the peak of the process and
-what its workers hold; a star says that it was of part of the batch.
+for each. Contenders must find solutions of equal value before anybody is timed. They take turns, so that a busy
+machine slows all of them; figures are medians of the rounds, ratios those of the ratios within a round. Slow ones do
+part of the batch, another in each round, and their time is scaled up to the whole; the column "on" says what was
+measured. Memory is measured in fresh processes: "step MB" is the peak of a step above what is held after a step on one
+instance, "all MB" the peak of the process and what its workers hold; a star says that it was of part of the batch.
 """
 
 from __future__ import annotations

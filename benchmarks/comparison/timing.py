@@ -41,7 +41,7 @@ def time_row(row: Row, problem: Problem, cores: int, budget: Budget) -> dict[str
 
     Returns:
         The row as it goes to JSON: for each contender milliseconds a step, the part `on` of the batch that was
-        measured and scaled up, and `times`, how many times longer than ours it took.
+        measured and scaled up, and `times`, how many times longer than ours it took: the median over the rounds.
 
     Raises:
         SystemExit: a contender disagrees with ours.
@@ -59,19 +59,23 @@ def time_row(row: Row, problem: Problem, cores: int, budget: Budget) -> dict[str
     finally:
         for contender in contenders.values():
             contender.close()
-    medians = {name: median(values) for name, values in milliseconds.items()}
+    # Within rounds: each has its own instances, some harder than others, and the machine is faster in some.
+    times = {
+        name: median(theirs / own for theirs, own in zip(values, milliseconds[OURS], strict=True))
+        for name, values in milliseconds.items()
+    }
     measured = [
         {
             "name": name,
-            "milliseconds": medians[name],
-            "times": medians[name] / medians[OURS],
+            "milliseconds": median(milliseconds[name]),
+            "times": times[name],
             "on": sizes[name],
             "rounds": milliseconds[name],
         }
         for name in problem.contenders
     ]
-    best = min(medians[name] for name in row.against)
-    ratio = medians[OURS] * cores / best if row.at_most else best / medians[OURS]
+    best = min(times[name] for name in row.against)
+    ratio = cores / best if row.at_most else best
     return {
         "key": row.key,
         "title": row.title,
