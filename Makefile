@@ -15,7 +15,7 @@ help:
 	@echo "make quick      the tests that take no more than a few seconds each"
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make wheel      build wheel and sdist, and try the wheel in an empty environment"
-	@echo "make bench      compare everything with what else there is, in about ten minutes; results in runs/bench"
+	@echo "make bench      compare everything with what else there is, in about five minutes; results in runs/bench"
 	@echo "make bench-parts  measure kernels, workers, noise, the layer, integer programs and a training step"
 	@echo "make clean      remove the environment and everything that was built"
 
