@@ -18,6 +18,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
+from common import positive
 from warcraft_data import generate
 from warcraft_model import SolverModel
 from warcraft_training import Budget, Training
@@ -70,12 +71,16 @@ def main() -> None:
     """Profiles, prints, and writes what `--json` says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, choices=(12, 18, 24, 30), default=12, help="of the maps; default 12")
-    parser.add_argument("--batch-size", type=int, default=70, help="maps a step; default 70")
-    parser.add_argument("--samples", type=int, default=1, help="perturbed paths a map; default 1")
-    parser.add_argument("--steps", type=int, default=20, help="steps that are measured; default 20")
+    parser.add_argument("--batch-size", type=positive, default=70, help="maps a step; default 70")
+    parser.add_argument("--samples", type=positive, default=1, help="perturbed paths a map; default 1")
+    parser.add_argument("--steps", type=positive, default=20, help="steps that are measured; default 20")
     parser.add_argument("--device", default="cpu", help="of the network; default cpu")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     options = parser.parse_args()
+    try:
+        torch.empty(0, device=options.device)
+    except (RuntimeError, AssertionError) as error:
+        parser.error(f"--device {options.device}: {str(error).splitlines()[0]}")
     parts = profile(options.size, options.batch_size, options.samples, options.steps, options.device)
     whole, layer = parts["whole step"], parts["layer"]
     parts["layer, all else"] = layer - sum(parts[part] for part in list(PARTS)[2:])
