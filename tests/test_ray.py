@@ -482,11 +482,14 @@ EXISTING = """
     from imle_solvers import FunctionAdapter, RayExecutor
     from my_solver import double
 
+    def say(*words):  # not to the standard output, where Ray prints news such as that a node was lost
+        print(*words, file=sys.stderr, flush=True)
+
     ray.init(sys.argv[1], log_to_driver=False, logging_level="error")
     adapter = FunctionAdapter(double, sense="max", instance_shape=(2,))
     with RayExecutor(num_workers=1) as executor:
-        print(executor.solve(adapter, np.ones((2, 2))).values.sum())
-    print(ray.is_initialized(), flush=True)
+        say(executor.solve(adapter, np.ones((2, 2))).values.sum())
+    say(ray.is_initialized())
     executor = RayExecutor(num_workers=1)
     executor.solve(adapter, np.ones((2, 2)))
     warnings.filterwarnings("ignore", ".* is multi-threaded, use of fork", DeprecationWarning)
@@ -495,21 +498,17 @@ EXISTING = """
         try:
             executor.solve(adapter, np.ones((2, 2)))
         except RuntimeError as error:
-            print(str(error)[:31], flush=True)
+            say(str(error)[:31])
         os._exit(0)
     os.waitpid(child, 0)
-    print(executor.solve(adapter, np.ones((2, 2))).values.sum())
+    say(executor.solve(adapter, np.ones((2, 2))).values.sum())
 """  # and ends without close()
 
 
 def test_a_connection_that_was_there_before_is_used_and_left(cluster, free, tmp_path):
     (tmp_path / "my_solver.py").write_text("def double(theta):\n    return theta * 2\n")
     done = run(tmp_path, EXISTING, cluster.address)
-    assert (done.returncode, done.stdout, done.stderr) == (
-        0,
-        "8.0\nTrue\nRay does not work in a fork of \n8.0\n",
-        "",
-    )
+    assert (done.returncode, done.stderr) == (0, "8.0\nTrue\nRay does not work in a fork of \n8.0\n")
 
 
 def test_the_example_learns_the_same_on_a_cluster(cluster, free, monkeypatch, capsys, tmp_path):
