@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from imle_solvers.blocks import rows_at_once
-from imle_solvers.sum_of_gamma import CELLS, K_RANGE, LARGEST_LOGIT, MOST_TERMS, quantile_table
+from imle_solvers.sum_of_gamma import CELLS, K_RANGE, MOST_TERMS, OCTAVES, quantile_table
 
 
 class Noise(Protocol):
@@ -78,7 +78,8 @@ class SumOfGamma(_TorchNoise):
         terms: s, the number of Gamma terms; more come closer to the limit, and cost nothing with "quantile".
         method: "quantile" looks a uniform number up in a table of quantiles, which is made once for each (k, terms),
             in some hundredths of a second, see `imle_solvers.sum_of_gamma`; its distribution function is exact to
-            2e-5. "gamma" draws every term. The two give different noise for one seed.
+            2e-5. On the CPU a compiled kernel does it, with random bits of its own, for which torch's generator gives
+            the key. "gamma" draws every term. The two give different noise for one seed.
 
     Raises:
         ValueError: `k` not positive and finite, `terms` not a whole number of at least one, another `method`, or k
@@ -120,15 +121,31 @@ def _quantiles(k: float, terms: int, device: torch.device, dtype: torch.dtype) -
 
 
 def _fill_by_quantiles(noise: Tensor, generator: Generator | None, table: Tensor) -> None:
-    # The logit stretches both tails: neighbouring quantiles are never far apart. A uniform number can be 0, and 1 by
-    # rounding; eps makes the least of its steps of them.
-    least = torch.finfo(noise.dtype).eps / 2
-    for part in noise.view(-1).uniform_(generator=generator).split(rows_at_once(noise)):
-        part.logit_(eps=least).mul_(CELLS)
-        cell = part.floor()
-        part.sub_(cell)
-        index = cell.add_(LARGEST_LOGIT * CELLS).int()
-        torch.lerp(table.index_select(0, index), table[1:].index_select(0, index), part, out=part)
+    if noise.device.type == "cpu":
+        from imle_solvers import noise_kernels  # here, as Numba takes a while to import
+
+        # From torch's generator comes only where the kernel's own numbers start.
+        key, stream = torch.empty(2, dtype=torch.int64, device=noise.device).random_(generator=generator).tolist()
+        fill = noise_kernels.fill_float64 if noise.dtype == torch.float64 else noise_kernels.fill_float32
+        fill(key, stream, table.numpy(), noise.view(-1).numpy())
+    else:
+        for part in noise.view(-1).uniform_(generator=generator).split(rows_at_once(noise)):
+            _look_up(part, table)
+
+
+def _look_up(uniform: Tensor, table: Tensor) -> None:
+    """Turns uniform numbers into quantiles, as the kernels do, by operations that every device has."""
+    bits, bias, integer = (52, 1023, torch.int64) if uniform.dtype == torch.float64 else (23, 127, torch.int32)
+    within = bits - (CELLS.bit_length() - 1)
+    upper = uniform > 0.5
+    # Twice the tail's probability. A uniform number can be 0, and 1 by rounding; eps makes the least of its steps of
+    # them.
+    torch.minimum(uniform, 1 - uniform, out=uniform).mul_(2).clamp_(min=torch.finfo(uniform.dtype).eps)
+    shape = uniform.view(integer)
+    cell = (shape >> within).sub_((bias - OCTAVES) * CELLS).add_(upper, alpha=table.shape[1])
+    weight = shape.bitwise_and((1 << within) - 1).to(uniform.dtype).mul_(2.0**-within)
+    flat = table.view(-1)
+    torch.lerp(flat.index_select(0, cell), flat[1:].index_select(0, cell), weight, out=uniform)
 
 
 def _fill_by_gammas(noise: Tensor, generator: Generator | None, k: float, terms: int) -> None:

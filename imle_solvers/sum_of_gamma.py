@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 CELLS = 1024
-"""Cells of a table for each unit of logit(u)."""
+"""Cells of a table for each octave, in which a tail's probability doubles."""
 
-LARGEST_LOGIT = 37
-"""Of float64 uniforms, which are multiples of 2^-53, rounded up."""
+OCTAVES = 52
+"""Octaves of each tail, from 2^-53, the least probability that float64 uniforms have, to one half."""
 
 K_RANGE = (1e-4, 1e6)
 """Values of k for which tables are good: beyond, rounding errors spoil the moments."""
@@ -28,6 +28,7 @@ K_RANGE = (1e-4, 1e6)
 MOST_TERMS = 10**6
 """Likewise."""
 
+_LARGEST_LOGIT = 37  # in the table, rounded up
 _POINTS = 256  # where the distribution is inverted
 _NODES = 64  # of the quadrature; half as many leave errors of 1e-5 in F
 _HEAD = 8  # factors of L that are multiplied out; Stirling's series is good for the others
@@ -47,11 +48,13 @@ def quantile_table(k: float, terms: int) -> Floats:
         terms: from 1 to MOST_TERMS.
 
     Returns:
-        (2 * LARGEST_LOGIT * CELLS + 1,): entry j is the quantile of logit(u) = j / CELLS - LARGEST_LOGIT.
+        (2, OCTAVES * CELLS + 2): what noise is below, and what it is above, with the `tail_probabilities()`.
     """
     a = 1.0 / k
     log_y, logit, slope, log_cdf = _invert(a, terms)
-    z = np.arange(-LARGEST_LOGIT * CELLS, LARGEST_LOGIT * CELLS + 1) / CELLS
+    p = tail_probabilities()
+    lower = np.log(p) - np.log1p(-p)
+    z = np.stack([lower, -lower])
     # A cubic through values and derivatives.
     left = np.searchsorted(logit, z).clip(1, len(logit) - 1) - 1
     right = left + 1
@@ -65,6 +68,17 @@ def quantile_table(k: float, terms: int) -> Floats:
     log_quantile[below] = log_y[0] - (np.log1p(np.exp(-z[below])) + log_cdf[0]) / (a * terms)
     quantiles: Floats = np.exp(log_quantile) - a * math.log(terms)
     return quantiles
+
+
+def tail_probabilities() -> Floats:
+    """The probabilities at the edges of a table's cells, up to one half and one cell more.
+
+    Twice such a probability has the bits of a float, exponent and mantissa, cut off below a cell: from the bits of a
+    float follow its cell and how far in it lies.
+    """
+    octave, cell = np.divmod(np.arange(OCTAVES * CELLS + 2), CELLS)
+    probabilities: Floats = np.ldexp(1 + cell / CELLS, octave - OCTAVES - 1)
+    return probabilities
 
 
 def _invert(a: float, terms: int) -> tuple[Floats, Floats, Floats, Floats]:
@@ -98,7 +112,7 @@ def _saddle_points(a: float, terms: int) -> tuple[Floats, Floats]:
     logs = np.linspace(math.log(1e6 * terms), math.log(1e-4 * min(a, 1.0)), 1000)
     t = np.expm1(logs)
     # Chernoff's bound on F(y) for t > 0, and on 1 - F(y) for t < 0.
-    needed = logs[t * location(t) + a * _log_transform(t, terms) > -LARGEST_LOGIT - 8]
+    needed = logs[t * location(t) + a * _log_transform(t, terms) > -_LARGEST_LOGIT - 8]
     t = np.expm1(np.linspace(needed[0], needed[-1], _POINTS))
     return t, location(t)
 

@@ -12,8 +12,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from imle_adapters.compilation import compiled
 from imle_adapters.shortest_path import ShortestPathAdapter
+from imle_solvers.compilation import compiled
 
 ADAPTERS = {
     "cells": ShortestPathAdapter.grid(7, 9),
@@ -78,7 +78,7 @@ def test_no_graph_travels_with_the_adapter():
 PROGRAM = """
 import sys
 import numpy as np
-from imle_adapters.compilation import compiled
+from imle_solvers.compilation import compiled
 from imle_adapters.shortest_path import ShortestPathAdapter
 adapter = ShortestPathAdapter.grid(3, 3)
 solutions = adapter.solve_batch(adapter.build(), np.ones((1, 3, 3)), {})

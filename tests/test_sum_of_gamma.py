@@ -13,8 +13,9 @@ import scipy.stats
 import torch
 
 from imle_solvers import IMLE, SolverLayer, SumOfGamma
-from imle_solvers.noise import _quantiles
-from imle_solvers.sum_of_gamma import CELLS, K_RANGE, LARGEST_LOGIT, MOST_TERMS, quantile_table
+from imle_solvers.noise import _look_up, _quantiles
+from imle_solvers.noise_kernels import fill_float32, fill_float64, random_bits
+from imle_solvers.sum_of_gamma import K_RANGE, MOST_TERMS, quantile_table, tail_probabilities
 from tests.solvers import top_k
 
 # With unbounded densities (k > terms), with terms whose sum is all but normal (k << 1), and with all but certain draws.
@@ -23,7 +24,15 @@ SETTINGS += [(0.3, 3), (0.01, 50), (1000.0, 1000), (2.5, 10**5)]
 
 
 def logits():
-    return np.arange(-LARGEST_LOGIT * CELLS, LARGEST_LOGIT * CELLS + 1) / CELLS
+    p = tail_probabilities()[:-1]
+    lower = np.log(p) - np.log1p(-p)
+    return np.concatenate([lower, -lower[-2::-1]])
+
+
+def quantiles(k, terms):
+    """Both tails in one, ascending, at `logits()`."""
+    lower, upper = quantile_table(k, terms)
+    return np.concatenate([lower[:-1], upper[-3::-1]])
 
 
 def at_entries_and_midway(values):
@@ -32,7 +41,7 @@ def at_entries_and_midway(values):
 
 def law(k, terms):
     """Draws and probabilities: the middle of each cell with the probability of the cell."""
-    table, z = quantile_table(k, terms), logits()
+    table, z = quantiles(k, terms), logits()
     # In the upper half from the survival function, which resolves it.
     p = np.where(z[1:] <= 0, np.diff(1 / (1 + np.exp(-z))), -np.diff(1 / (1 + np.exp(z))))
     return (table[1:] + table[:-1]) / 2, p
@@ -40,7 +49,7 @@ def law(k, terms):
 
 @pytest.mark.parametrize("k", [0.01, 0.3, 1.0, 2.0, 5.0, 39.0, 300.0, 1000.0])
 def test_one_term_is_a_gamma(k):
-    x, z = at_entries_and_midway(quantile_table(k, 1))[::7], at_entries_and_midway(logits())[::7]
+    x, z = at_entries_and_midway(quantiles(k, 1))[::7], at_entries_and_midway(logits())[::7]
     resolved = x > 1e-290  # where float64 can tell quantiles from zero
     gamma = scipy.stats.gamma(1 / k)
     assert np.abs(gamma.cdf(x) - 1 / (1 + np.exp(-z)))[resolved].max() < 2e-5
@@ -50,7 +59,7 @@ def test_one_term_is_a_gamma(k):
 
 @pytest.mark.parametrize("terms", [1, 2, 8, 9, 10, 100, 1000, 10**5])
 def test_k_of_one_is_the_largest_of_exponentials(terms):
-    x = at_entries_and_midway(quantile_table(1.0, terms)) + math.log(terms)
+    x = at_entries_and_midway(quantiles(1.0, terms)) + math.log(terms)
     z = at_entries_and_midway(logits())
     log_cdf = terms * np.log(-np.expm1(-x))
     assert np.abs(np.exp(log_cdf) - 1 / (1 + np.exp(-z))).max() < 2e-6
@@ -81,7 +90,7 @@ def test_the_laplace_transform_is_that_of_the_closed_form(k, terms):
 @pytest.mark.parametrize("k", [*K_RANGE, 0.5, 7.3])
 @pytest.mark.parametrize("terms", [1, 7, 8, 9, 5000, MOST_TERMS])
 def test_quantiles_ascend_and_are_finite(k, terms):
-    table = quantile_table(k, terms)
+    table = quantiles(k, terms)
     assert np.isfinite(table).all()
     assert (np.diff(table) >= 0).all()
     assert table[0] < table[-1]
@@ -99,16 +108,61 @@ def test_a_million_draws_of_the_definition_are_of_the_same_law(k, terms, generat
     assert scipy.stats.ks_2samp(sample.round(12), expected.round(12)).pvalue > 0.001
 
 
+def test_random_bits_are_those_of_philox():
+    """The known answers that Random123, its authors' library, comes with."""
+    known = {
+        (0, 0, 0): "6627e8d5 e169c58d bc57ac4c 9b00dbd8",
+        (2**64 - 1, 2**64 - 1, 2**64 - 1): "408f276d 41c83b0e a20bc7c6 6d5451fd",
+        (0x299F31D0A4093822, 0x0370734413198A2E, 0x85A308D3243F6A88): "d16cfe09 94fdcceb 5001e420 24126ea1",
+    }
+    bits = np.zeros((4, 1), np.uint32)
+    for arguments, expected in known.items():
+        random_bits(*map(np.uint64, arguments), bits)
+        assert " ".join(f"{number:08x}" for number in bits[:, 0]) == expected
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("k", "terms"), [(1.0, 1), (0.01, 50), (21.0, 10), (39.0, 100)])
-def test_extreme_uniform_numbers_make_finite_noise_in_order(k, terms, dtype, monkeypatch):
+def test_kernels_and_operations_of_torch_look_up_the_same(k, terms, dtype):
+    key, stream, blocks = 2**62 + 1, 2**61 + 3, 5
+    bits = np.zeros((4, 1024), np.uint32)
+    numbers = []
+    for block in range(blocks):
+        random_bits(key, stream, block * 1024, bits)
+        numbers.append(bits.copy().ravel().view(np.uint32 if dtype is torch.float32 else np.uint64))
+    number, digits = np.concatenate(numbers), 32
+    if dtype is torch.float64:
+        number, digits = number >> np.uint64(12), 52
+    upper, digits = (number >> number.dtype.type(digits - 1)).astype(bool), digits - 1
+    tail = ((number & number.dtype.type(2**digits - 1)).astype(float) + 0.5) / 2 ** (digits + 1)
+    expected = torch.from_numpy(np.where(upper, 1 - tail, tail))
+    _look_up(expected, _quantiles(k, terms, torch.device("cpu"), torch.float64))
+    noise = np.zeros(len(tail) - 7, torch.empty(0, dtype=dtype).numpy().dtype)
+    fill = fill_float32 if dtype is torch.float32 else fill_float64
+    fill(key, stream, _quantiles(k, terms, torch.device("cpu"), dtype).numpy(), noise)
+    assert noise == pytest.approx(expected.numpy()[:-7], rel=1e-5 if dtype is torch.float32 else 1e-12, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("k", "terms"), [(1.0, 1), (0.01, 50), (21.0, 10), (39.0, 100)])
+def test_extreme_uniform_numbers_make_finite_noise_in_order(k, terms, dtype):
     step = torch.finfo(dtype).eps / 2
-    uniform = torch.tensor([0.0, step, 2 * step, 0.5, 1 - 2 * step, 1 - step, 1.0], dtype=dtype)
-    monkeypatch.setattr(torch.Tensor, "uniform_", lambda self, generator=None: self.copy_(uniform))
-    noise = SumOfGamma(k, terms).sample((7,), dtype=dtype)
+    noise = torch.tensor([0.0, step, 2 * step, 0.5, 1 - 2 * step, 1 - step, 1.0], dtype=dtype)
+    _look_up(noise, _quantiles(k, terms, torch.device("cpu"), dtype))
     assert bool(noise.isfinite().all())
     assert bool((noise.diff() >= 0).all())
     assert bool((noise[3:6].diff() > 0).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("k", "terms"), [(1.0, 1), (21.0, 10), (39.0, 100)])
+def test_the_operations_of_torch_make_the_same_law(k, terms, dtype, generator):
+    """Those that draw on other devices than the CPU."""
+    sample = torch.empty(200_000, dtype=dtype).uniform_(generator=generator)
+    _look_up(sample, _quantiles(k, terms, torch.device("cpu"), dtype))
+    expected = SumOfGamma(k, terms).sample((200_000,), generator=generator, dtype=dtype)
+    # In float32 the least draws of k = 21 lie too close together to be told apart.
+    assert scipy.stats.ks_2samp(sample.numpy().round(6), expected.numpy().round(6)).pvalue > 0.001
 
 
 def test_float64_noise_has_the_resolution_of_float64(generator):

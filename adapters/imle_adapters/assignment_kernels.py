@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imle_adapters.compilation import compiled
 from imle_adapters.graphs import IndexArray
+from imle_solvers.compilation import compiled
 from imle_solvers.status import Status
 
 Rows = NDArray[Any]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imle_adapters.compilation import compiled
 from imle_adapters.graphs import IndexArray
+from imle_solvers.compilation import compiled
 from imle_solvers.status import Status
 
 Rows = NDArray[Any]

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from imle_adapters.compilation import Function, compiled
+from imle_solvers.compilation import Function, compiled
 
 Array = NDArray[Any]
 
