@@ -15,6 +15,7 @@ from imle_solvers.errors import ClosedError
 from imle_solvers.estimators import IMLE, Estimator
 from imle_solvers.estimators.base import Sampling
 from imle_solvers.executors import Executor, SerialExecutor, make_executor
+from imle_solvers.graph_break import graph_break
 from imle_solvers.stats import Stats
 
 
@@ -142,6 +143,7 @@ class SolverLayer(nn.Module):
     ) -> None:
         self.close()
 
+    @graph_break
     def _draw(
         self,
         theta: Tensor,
@@ -151,8 +153,6 @@ class SolverLayer(nn.Module):
         group: int = 1,
         perturb: bool = True,
     ) -> Tensor:
-        if torch.compiler.is_dynamo_compiling():
-            return self._draw_uncompiled(theta, context, num_samples, group, perturb)
         prepared, solve, single = self.prepare(theta, context)
         sampling = Sampling(num_samples or 1, group, perturb=perturb, generator=self.generator)
         solutions: Tensor = self.estimator(prepared, solve, sampling)
@@ -161,14 +161,6 @@ class SolverLayer(nn.Module):
         if num_samples is None:
             solutions = solutions.squeeze(1)
         return solutions.squeeze(0) if single else solutions
-
-    # One graph break for torch.compile, where it would find a dozen. Whoever compiles nothing must not come here: the
-    # first call imports the compiler, which takes two seconds. So would torch.compiler.disable, at import.
-    @torch._disable_dynamo  # type: ignore[attr-defined]
-    def _draw_uncompiled(
-        self, theta: Tensor, context: dict[str, Any], num_samples: int | None, group: int, perturb: bool
-    ) -> Tensor:
-        return self._draw(theta, context, num_samples, group=group, perturb=perturb)
 
     def prepare(self, theta: Tensor, context: dict[str, Any]) -> tuple[Tensor, BatchSolver, bool]:
         """Checks a call's input and turns it into what estimators, and losses on them, work with.

@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from imle_solvers.blocks import rows_at_once
+from imle_solvers.graph_break import graph_break
 from imle_solvers.sum_of_gamma import CELLS, K_RANGE, MOST_TERMS, OCTAVES, quantile_table
 
 
@@ -122,15 +123,20 @@ def _quantiles(k: float, terms: int, device: torch.device, dtype: torch.dtype) -
 
 def _fill_by_quantiles(noise: Tensor, generator: Generator | None, table: Tensor) -> None:
     if noise.device.type == "cpu":
-        from imle_solvers import noise_kernels  # here, as Numba takes a while to import
+        _fill_by_kernel(noise, generator, table)
+        return
+    for part in noise.view(-1).uniform_(generator=generator).split(rows_at_once(noise)):
+        _look_up(part, table)
 
-        # From torch's generator comes only where the kernel's own numbers start.
-        key, stream = torch.empty(2, dtype=torch.int64, device=noise.device).random_(generator=generator).tolist()
-        fill = noise_kernels.fill_float64 if noise.dtype == torch.float64 else noise_kernels.fill_float32
-        fill(key, stream, table.numpy(), noise.view(-1).numpy())
-    else:
-        for part in noise.view(-1).uniform_(generator=generator).split(rows_at_once(noise)):
-            _look_up(part, table)
+
+@graph_break
+def _fill_by_kernel(noise: Tensor, generator: Generator | None, table: Tensor) -> None:
+    from imle_solvers import noise_kernels  # here, as Numba takes a while to import
+
+    # From torch's generator comes only where the kernel's own numbers start.
+    key, stream = torch.empty(2, dtype=torch.int64, device=noise.device).random_(generator=generator).tolist()
+    fill = noise_kernels.fill_float64 if noise.dtype == torch.float64 else noise_kernels.fill_float32
+    fill(key, stream, table.numpy(), noise.view(-1).numpy())
 
 
 def _look_up(uniform: Tensor, table: Tensor) -> None:

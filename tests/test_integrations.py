@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
-from imle_solvers import AIMLE, IMLE, Normal, ProcessExecutor, SolverLayer, Target
+from imle_solvers import AIMLE, IMLE, Gumbel, Normal, ProcessExecutor, SolverLayer, SumOfGamma, Target
 from tests.conftest import ROOT
 from tests.solvers import top_k
 
@@ -139,6 +139,20 @@ def test_a_compiled_model_gives_what_the_plain_one_gives():
         results.append((z.detach(), model.linear.weight.grad))
     assert torch.equal(results[0][0], results[1][0])
     torch.testing.assert_close(results[0][1], results[1][1])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("noise", [SumOfGamma(5.0), Gumbel(), Normal()], ids=repr)
+def test_a_compiled_function_may_draw_noise_of_its_own(noise):
+    def draw(x):
+        return 2 * x + noise.sample(x.shape)
+
+    samples = []
+    for run in (draw, torch.compile(draw, backend="aot_eager")):
+        torch.manual_seed(4)
+        samples.append(run(torch.ones(3, 7)))
+    assert torch.equal(*samples)
 
 
 @pytest.mark.slow
