@@ -22,3 +22,9 @@ def compiled(function: Function) -> Function:
     except RuntimeError:  # "cannot cache function": no folder to write to
         kernel = numba.njit(nogil=True)(function)
     return cast(Function, kernel)
+
+
+def inner(function: Function) -> Function:
+    """Compiles what only kernels call, without the entries for Python and C, which take longer than the rest."""
+    options: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast(Function, numba.njit(**options)(function))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imle_adapters.graphs import IndexArray
-from imle_solvers.compilation import compiled
+from imle_solvers.compilation import compiled, inner
 from imle_solvers.status import Status
 
 Rows = NDArray[Any]
@@ -109,7 +109,8 @@ def assignments(sign: float, thetas: Rows, allowed: Rows, unmatched: Rows, value
         _clear(it)
         left = _reduce_columns(it, waiting) if complete and rows == columns else _find_floors(it, waiting)
         left = _reduce_rows(it, waiting, left)
-        it.opened[:] = it.price
+        for column in range(columns):  # opened[:] = price takes seconds to compile, for the sake of error messages
+            it.opened[column] = it.price[column]
         for place in range(left):
             if not _augment(it, np.uint64(waiting[place])):
                 statuses[instance] = _INFEASIBLE
@@ -118,7 +119,7 @@ def assignments(sign: float, thetas: Rows, allowed: Rows, unmatched: Rows, value
             _mark(instance, turned, it, values)
 
 
-@compiled
+@inner
 def _take_costs(instance: int, sign: float, turned: bool, thetas: Rows, allowed: Rows, it: _Matching) -> None:
     n_rows, n_cols = np.uint64(thetas.shape[1]), np.uint64(thetas.shape[2])
     cost, own_sign, infinite = it.cost, thetas.dtype.type(sign), thetas.dtype.type(np.inf)
@@ -137,13 +138,13 @@ def _take_costs(instance: int, sign: float, turned: bool, thetas: Rows, allowed:
                     cost[row, column] = infinite
 
 
-@compiled
+@inner
 def _take_unmatched(unmatched: Rows, sign: float, it: _Matching) -> None:
     for row in range(np.uint64(len(unmatched))):
         it.alone[row] = sign * unmatched[row]
 
 
-@compiled
+@inner
 def _clear(it: _Matching) -> None:
     it.price[:] = 0.0
     it.column_of[:] = _NONE
@@ -152,7 +153,7 @@ def _clear(it: _Matching) -> None:
         it.order[column] = column
 
 
-@compiled
+@inner
 def _mark(instance: int, turned: bool, it: _Matching, values: Rows) -> None:
     for row in range(np.uint64(len(it.column_of))):
         column = it.column_of[row]
@@ -162,25 +163,25 @@ def _mark(instance: int, turned: bool, it: _Matching, values: Rows) -> None:
             values[instance, row, column] = 1
 
 
-@compiled
+@inner
 def _bits(value: float) -> np.int64:
     """Integers that order as floats from zero on."""
     return np.float64(value).view(np.int64)
 
 
-@compiled
+@inner
 def _float(bits: np.int64) -> float:
     return np.int64(bits).view(np.float64)
 
 
-@compiled
+@inner
 def _match(it: _Matching, row: np.uint64, column: np.uint64) -> None:
     if it.row_of[column] == _NONE:
         it.order[column] += len(it.order)
     it.row_of[column], it.column_of[row] = row, column
 
 
-@compiled
+@inner
 def _reduce_columns(it: _Matching, waiting: IndexArray) -> np.uint64:
     """Lowers or raises every column's price to its least cost, and matches it there if that row is free.
 
@@ -209,7 +210,7 @@ def _reduce_columns(it: _Matching, waiting: IndexArray) -> np.uint64:
     return left
 
 
-@compiled
+@inner
 def _keep_least(it: _Matching, row: np.uint64, here: np.uint64, there: np.uint64) -> None:
     """Takes a row into the least cost of each column. The last row that improved it is the greatest that did."""
     cost, distance, pick, this = it.cost, it.distance, it.pick, np.int64(row)
@@ -219,7 +220,7 @@ def _keep_least(it: _Matching, row: np.uint64, here: np.uint64, there: np.uint64
         distance[there + column] = one if one < known else known
 
 
-@compiled
+@inner
 def _find_floors(it: _Matching, waiting: IndexArray) -> np.uint64:
     """Takes each row's least cost for its floor. Returns how many rows wait, all of them."""
     cost, rows = it.cost, np.uint64(len(it.floor))
@@ -234,7 +235,7 @@ def _find_floors(it: _Matching, waiting: IndexArray) -> np.uint64:
     return rows
 
 
-@compiled
+@inner
 def _reduce_rows(it: _Matching, waiting: IndexArray, rows: np.uint64) -> np.uint64:
     """Matches rows to their column of least reduced cost, and lowers its price until the second is as good.
 
@@ -277,7 +278,7 @@ def _reduce_rows(it: _Matching, waiting: IndexArray, rows: np.uint64) -> np.uint
     return left
 
 
-@compiled
+@inner
 def _reduce(it: _Matching, row: np.uint64) -> float:
     """Writes the reduced costs of a row, less its floor, into the distances. Returns the least."""
     cost, price, distance, floor = it.cost, it.price, it.distance, it.floor[row]
@@ -289,7 +290,7 @@ def _reduce(it: _Matching, row: np.uint64) -> float:
     return _float(least)
 
 
-@compiled
+@inner
 def _least(it: _Matching) -> float:
     distance, least = it.distance, _INFINITE
     for column in range(np.uint64(len(it.price))):
@@ -297,7 +298,7 @@ def _least(it: _Matching) -> float:
     return _float(least)
 
 
-@compiled
+@inner
 def _find(it: _Matching, here: np.uint64, value: float) -> np.uint64:
     """The first in order of the columns at a distance; some are."""
     distance, order, first = it.distance, it.order, _GREATEST
@@ -306,7 +307,7 @@ def _find(it: _Matching, here: np.uint64, value: float) -> np.uint64:
     return np.uint64(first)
 
 
-@compiled
+@inner
 def _augment(it: _Matching, source: np.uint64) -> bool:
     """Matches a row along the shortest path to a free column, or to a row that stays unmatched; false if none is.
 
@@ -349,7 +350,7 @@ def _augment(it: _Matching, source: np.uint64) -> bool:
     return True
 
 
-@compiled
+@inner
 def _relax(it: _Matching, place: np.uint64, offset: float, least: float, here: np.uint64, there: np.uint64) -> float:
     """Scans a row: takes it into the distances where that is shorter. Returns the least distance of an open column.
 
@@ -369,7 +370,7 @@ def _relax(it: _Matching, place: np.uint64, offset: float, least: float, here: n
     return _float(next_least)
 
 
-@compiled
+@inner
 def _turn_path(it: _Matching, here: np.uint64, column: np.uint64, exit_place: np.uint64) -> None:
     """Matches each row on the path that ends at a column, or else at leaving a row unmatched, to what comes after."""
     if column < np.uint64(len(it.price)):

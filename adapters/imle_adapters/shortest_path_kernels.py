@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imle_adapters.graphs import IndexArray
-from imle_solvers.compilation import compiled
+from imle_solvers.compilation import compiled, inner
 from imle_solvers.status import Status
 
 Rows = NDArray[Any]
@@ -89,7 +89,7 @@ def vertex_cost_paths(
     return clamped
 
 
-@compiled
+@inner
 def _meet(
     indptr: IndexArray,
     heads: IndexArray,
@@ -168,7 +168,7 @@ def _meet(
     return meeting
 
 
-@compiled
+@inner
 def _take_costs(row: int, thetas: Rows, blocked: Rows, cost: Rows) -> int:
     """Copies an instance's costs, zero for those below it, infinite for blocked ones. Counts those below zero."""
     clamped = 0
@@ -182,7 +182,7 @@ def _take_costs(row: int, thetas: Rows, blocked: Rows, cost: Rows) -> int:
     return clamped
 
 
-@compiled
+@inner
 def _largest_if_even(cost: Rows) -> float:
     """The largest finite cost; infinite if it dwarfs a quarter of the others, which would share a few buckets."""
     largest = 0.0
@@ -237,7 +237,7 @@ def edge_cost_paths(
     return clamped
 
 
-@compiled
+@inner
 def _dijkstra(
     indptr: IndexArray,
     heads: IndexArray,
@@ -328,7 +328,7 @@ def acyclic_paths(
     return 0
 
 
-@compiled
+@inner
 def _sift_up(keys: Rows, heap: Rows, hole: np.uint64, key: float, node: np.uint64) -> None:
     """Puts a node into a binary heap whose last place is the hole."""
     while hole > 0:
@@ -340,7 +340,7 @@ def _sift_up(keys: Rows, heap: Rows, hole: np.uint64, key: float, node: np.uint6
     keys[hole], heap[hole] = key, node
 
 
-@compiled
+@inner
 def _sift_down(keys: Rows, heap: Rows, size: np.uint64) -> None:
     """Moves the node behind a heap's end into its root, which was taken."""
     key, node = keys[size], heap[size]
@@ -355,7 +355,7 @@ def _sift_down(keys: Rows, heap: Rows, size: np.uint64) -> None:
     keys[hole], heap[hole] = key, node
 
 
-@compiled
+@inner
 def _mark(
     row: int,
     source: np.uint64,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imle_adapters.graphs import IndexArray
-from imle_solvers.compilation import compiled
+from imle_solvers.compilation import compiled, inner
 
 Rows = NDArray[Any]
 
@@ -108,7 +108,7 @@ def boruvka(nodes: int, tails: IndexArray, heads: IndexArray, thetas: Rows, valu
             trees = _number(trees, tree, root)
 
 
-@compiled
+@inner
 def _pick(
     left: np.uint64,
     trees: np.uint64,
@@ -137,7 +137,7 @@ def _pick(
     return kept
 
 
-@compiled
+@inner
 def _number(trees: np.uint64, tree: IndexArray, root: IndexArray) -> np.uint64:
     """Numbers the roots, and gives every tree the number of its root. Returns how many roots there are."""
     roots = np.uint64(0)

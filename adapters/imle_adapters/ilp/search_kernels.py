@@ -5,13 +5,12 @@ All kernels are in one module, since Numba's cache on disk sees changes only of 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from imle_solvers.compilation import Function, compiled
+from imle_solvers.compilation import compiled, inner
 
 Array = NDArray[Any]
 
@@ -27,12 +26,6 @@ _ROUNDING = 1e-11  # rounding errors of a sum, relative to the sum of its terms'
 _FOUND, _SECOND, _DOUBT, _TIES, _VISITED = 0, 1, 2, 3, 4  # see Record
 _DUAL_FEASIBLE, _NO_POINT = 0, 1  # how the simplex method ends
 _DOWN, _UP, _DOWN_LAST, _UP_LAST, _DONE = 0, 1, 2, 3, 4  # the sides of a node that are left to search
-
-
-def _inner(function: Function) -> Function:
-    """Compiles what only kernels call, without the entries for Python and C, which take time to compile."""
-    options: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return cast(Function, numba.njit(**options)(function))
 
 
 class Instance(NamedTuple):
@@ -211,7 +204,7 @@ def search(
             _copy(record.best, values[number])
 
 
-@_inner
+@inner
 def _level(stack: Dictionary, level: int) -> Dictionary:
     return Dictionary(
         stack.tableau[level],
@@ -225,7 +218,7 @@ def _level(stack: Dictionary, level: int) -> Dictionary:
     )
 
 
-@_inner
+@inner
 def _start(instance: Instance, low: Array, high: Array, node: Dictionary) -> float:
     """The basis of the slacks, dual feasible with every variable at the bound that it is best at. Its objective."""
     rows, columns = instance.matrix.shape
@@ -247,7 +240,7 @@ def _start(instance: Instance, low: Array, high: Array, node: Dictionary) -> flo
     return objective
 
 
-@_inner
+@inner
 def _reoptimize(
     node: Dictionary, objective: float, cutoff: float, ratios: Array, entries: Array
 ) -> tuple[int, int, float, int]:
@@ -324,7 +317,7 @@ def _reoptimize(
     return _DUAL_FEASIBLE, -1, objective, steps
 
 
-@_inner
+@inner
 def _multipliers(instance: Instance, node: Dictionary, y: Array) -> None:
     """The multipliers of the rows at a basis, with the signs that make them valid."""
     columns = len(node.price)
@@ -335,7 +328,7 @@ def _multipliers(instance: Instance, node: Dictionary, y: Array) -> None:
             y[i] = -node.price[k] if instance.equal[i] else max(0.0, -node.price[k])
 
 
-@_inner
+@inner
 def _proves_no_point(instance: Instance, node: Dictionary, row: int, y: Array, reduced: Array) -> bool:
     """Whether a row of the tableau proves that the node has no point: with costs of 0 it has a bound below 0."""
     columns = len(node.price)
@@ -351,7 +344,7 @@ def _proves_no_point(instance: Instance, node: Dictionary, row: int, y: Array, r
     return bound < 0.0
 
 
-@_inner
+@inner
 def _bound(instance: Instance, factor: float, node: Dictionary, y: Array, reduced: Array) -> float:
     """What factor * cost @ x cannot exceed in a node, by multipliers y. The reduced costs are filled in."""
     rows, columns = instance.matrix.shape
@@ -370,7 +363,7 @@ def _bound(instance: Instance, factor: float, node: Dictionary, y: Array, reduce
     return total + _ROUNDING * size
 
 
-@_inner
+@inner
 def _round(node: Dictionary, point: Array) -> None:
     """The point that rounding makes of a basis."""
     columns = len(point)
@@ -384,7 +377,7 @@ def _round(node: Dictionary, point: Array) -> None:
             point[j] = min(max(np.rint(node.basic[i]), node.lb[j]), node.ub[j])
 
 
-@_inner
+@inner
 def _take(instance: Instance, point: Array, record: Record) -> None:
     """Takes note of a point: the new best, a tie of it, or one of which the rows do not say whether it is one."""
     best, marks = record
@@ -411,7 +404,7 @@ def _take(instance: Instance, point: Array, record: Record) -> None:
         marks[_TIES] = marks[_TIES] + 1.0 if tied else 0.0
 
 
-@_inner
+@inner
 def _dot(one: Array, other: Array) -> float:
     total = 0.0
     for j in range(len(one)):
@@ -419,14 +412,14 @@ def _dot(one: Array, other: Array) -> float:
     return total
 
 
-@_inner
+@inner
 def _copy(source: Array, target: Array) -> None:
     # Numba takes seconds to compile target[:] = source, for the sake of its error messages.
     for j in range(len(source)):
         target[j] = source[j]
 
 
-@_inner
+@inner
 def _same(one: Array, other: Array) -> bool:
     same = True
     for j in range(len(one)):
@@ -434,7 +427,7 @@ def _same(one: Array, other: Array) -> bool:
     return same
 
 
-@_inner
+@inner
 def _judge(record: Record, margin: float) -> int:
     """How a search ends that has seen all there is."""
     least = record.marks[_FOUND] - margin
@@ -445,7 +438,7 @@ def _judge(record: Record, margin: float) -> int:
     return TIED if record.marks[_SECOND] >= least else SOLVED
 
 
-@_inner
+@inner
 def _fix(node: Dictionary, budget: float, reduced: Array) -> None:
     """Leaves variables outside the basis only the deviations from their bounds that the budget allows."""
     lb, ub, columns = node.lb, node.ub, len(reduced)
@@ -458,7 +451,7 @@ def _fix(node: Dictionary, budget: float, reduced: Array) -> None:
                 ub[j] = lb[j] + np.floor(budget / -reduced[j])
 
 
-@_inner
+@inner
 def _enumerate(
     instance: Instance,
     node: Dictionary,
@@ -533,7 +526,7 @@ def _enumerate(
     return True
 
 
-@_inner
+@inner
 def _branch(node: Dictionary) -> tuple[int, float, int]:
     """A variable to branch on, the value that splits its range, and which side comes first.
 
@@ -559,7 +552,7 @@ def _branch(node: Dictionary) -> tuple[int, float, int]:
     return variable, np.floor(place), (_UP if place - np.floor(place) > 0.5 else _DOWN)
 
 
-@_inner
+@inner
 def _descend(node: Dictionary, below: Dictionary, variable: int, split: float, up: bool) -> float:
     """Makes a node of one side of another. Returns the change of the objective."""
     for i in range(len(node.basic)):
