@@ -193,6 +193,16 @@ def test_a_point_that_misses_a_row_by_a_hair_is_left_to_the_backend(missed: floa
     assert result.solved[0] == solved
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("large", [1e8, 1e12, 1e18])
+def test_sides_out_of_reach_of_large_coefficients_stay_out_of_reach(sign: float, large: float) -> None:
+    rows = sign * np.array([[large, 1.0], [large, -large]])
+    for kind, side in (("ub", [-2.5 * large, large]), ("eq", [2.5 * sign * large, 0.0])):
+        spec = ILPSpec(sense="max", **{f"A_{kind}": rows, f"b_{kind}": side}, ub=1, integrality=True)
+        result = found(spec, np.array([[-1.0, -2.0]]))
+        assert result.infeasible[0] and not result.solved[0]
+
+
 def test_sides_that_may_or_may_not_mean_an_integer_are_left() -> None:
     weights = [[1.0, 2.0, 3.0]]
     sides = {3.0 - 1e-12: True, 3.0 - 1e-7: False, 2.9: True, 0.1 + 2.9: True}

@@ -85,8 +85,9 @@ class Search:
         fit: Bools = np.asarray(((reach <= _LARGEST_SUM) & (bounds.lb <= bounds.ub)).all(axis=-1))
         low, high = (np.where(fit[:, None], bound, 0.0) for bound in (bounds.lb, bounds.ub))
         reach = np.where(fit[:, None], reach, 1.0)
-        sides, clear = self._sides(bounds.row_ub, low, high)
-        magnitude = np.abs(sides) + reach @ np.abs(self._matrix).T
+        terms = reach @ np.abs(self._matrix).T
+        sides, clear = self._sides(bounds.row_ub, low, high, terms)
+        magnitude = np.abs(sides) + terms
         clear &= (~self._whole | (magnitude <= 4 * _LARGEST_SUM)).all(axis=-1)  # bounds may be wider than the spec's
         doubtful = ~self._whole * magnitude
         slacks = np.stack([_SATISFIED * doubtful, _VIOLATED * doubtful, magnitude], axis=-1)
@@ -113,15 +114,15 @@ class Search:
             values + 0.0, answered & (ends == self._kernels.SOLVED), answered & (ends == self._kernels.INFEASIBLE)
         )
 
-    def _sides(self, given: Floats, low: Floats, high: Floats) -> tuple[Floats, Bools]:
+    def _sides(self, given: Floats, low: Floats, high: Floats, terms: Floats) -> tuple[Floats, Bools]:
         """The sides of the scaled rows, (N or 1, m), integers where these are, and whether they are clear, (N or 1,).
 
-        What is out of reach is moved to just out of reach.
+        What is out of reach is moved nearer, but stays out of reach by more than any tolerance, relative to terms.
         """
         positive, negative = np.maximum(self._matrix, 0.0), np.minimum(self._matrix, 0.0)
         least = low @ positive.T + high @ negative.T
         most = high @ positive.T + low @ negative.T
-        sides = np.clip(given * self._factor, least - 1.0, most + 1.0)
+        sides = np.clip(given * self._factor, least - 1.0 - terms, most + 1.0 + terms)
         nearest = np.rint(sides)
         away, scale = np.abs(sides - nearest), np.maximum(1.0, np.abs(sides))
         meant = away <= _SAME_SIDE * scale
