@@ -21,6 +21,11 @@ from tests.ilp_instances import best_value, knapsack
 INTEGER_BACKENDS = ("scip", "cbc", "cp_sat", "highs")
 
 
+def solve_alone(adapter: ILPAdapter, theta: np.ndarray) -> list[float]:
+    solution: list[float] = adapter.solve_batch(adapter.build(), theta[None], {}).values[0].tolist()
+    return solution
+
+
 def test_this_build_has_the_five_backends() -> None:
     assert set(available_backends()) == {"scip", "cbc", "cp_sat", "highs", "glop"}
 
@@ -226,6 +231,35 @@ def test_cp_sat_takes_decimal_rows_exactly() -> None:
     assert adapter.solve(state, np.array([1.0, 1.0, 1.5]))[0].tolist() == [1, 1, 0]
     assert adapter.solve(state, np.array([1.0, 1.0, 1.5]), b_ub=np.array([0.1 + 0.2]))[0].tolist() == [1, 1, 0]
     assert adapter.solve(state, np.array([1.0, 1.0, 1.5]), b_ub=np.array([0.29]))[0].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("backend", INTEGER_BACKENDS)
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("large", [1, 1e6])
+def test_rows_of_fractions_are_held_up_to_their_rounding(backend: str, compiled: bool, large: float) -> None:
+    """As decimals, 0.3333333333333333 and 0.6666666666666666 do not sum up to 1."""
+    fractions = large * np.array([[1 / 3, 2 / 3, 1.0]])
+    for kind, sign in (("eq", 1), ("ub", -1)):
+        spec = ILPSpec(
+            sense="min", **{f"A_{kind}": sign * fractions, f"b_{kind}": [sign * large]}, ub=1, integrality=True
+        )
+        assert solve_alone(ILPAdapter(spec, backend, compiled=compiled), np.array([1.0, 2.0, 4.0])) == [1, 1, 0]
+
+
+def test_sides_computed_from_random_rows_are_met() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        rows, inside = rng.uniform(0.1, 1.0, (1, 6)), rng.integers(0, 2, 6)
+        spec = ILPSpec(sense="max", A_eq=rows, b_eq=rows @ inside, ub=1, integrality=True)
+        assert solve_alone(ILPAdapter(spec, "cp_sat", compiled=False), np.zeros(6)) == inside.tolist()
+
+
+def test_rows_of_large_integers_are_exact() -> None:
+    """One in 1e12 is not much, but there is nothing to round."""
+    spec = ILPSpec(sense="max", A_ub=[[1e12, 1, 1]], b_ub=[1e12], ub=1, integrality=True)
+    for compiled in (False, True):
+        adapter = ILPAdapter(spec, "cp_sat", compiled=compiled)
+        assert solve_alone(adapter, np.array([4.0, 1.0, 1.1])) == [1, 0, 0]
 
 
 def test_costs_are_scaled_exactly() -> None:

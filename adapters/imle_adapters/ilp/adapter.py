@@ -52,11 +52,12 @@ class ILPAdapter(SolverAdapter):
     CRASHED, never in a wrong answer. Tied optima: the same instance gives the same solution, whatever was solved
     before it.
 
-    CP-SAT takes programs with integer variables only, finite bounds, and rows that a factor makes integer. Its
-    objective is integer too: theta is scaled by the power of two 2**e that lets the terms sum to 2**59, and then
-    rounded. The solution is exactly optimal if no entry loses bits, as with float32 theta whose magnitudes spread
-    no further than about 2**30; otherwise its objective is off by at most `objective_loss(theta)`, about
-    n * 2**-60 of the sum of |theta| * max |x|.
+    CP-SAT takes programs with integer variables only, finite bounds, and rows that a factor makes integer. Their
+    coefficients count as the decimal numbers that they print as; rows of long ones, such as 1/3, may be missed by 1e-12
+    of the sum of their terms. The objective is integer too: theta is scaled by the power of two 2**e that lets the
+    terms sum to 2**59, and then rounded. The solution is exactly optimal if no entry loses bits, as with float32 theta
+    whose magnitudes spread no further than about 2**30; otherwise its objective is off by at most
+    `objective_loss(theta)`, about n * 2**-60 of the sum of |theta| * max |x|.
 
     Programs with integer variables only, bounded ones, and not too many (rows times variables up to 4096) are solved
     by a compiled branch and bound first, where a trial shows that it can. It solves a batch outside the GIL, in

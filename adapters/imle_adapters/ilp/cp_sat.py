@@ -17,6 +17,12 @@ from imle_adapters.ilp.spec import Floats
 LARGEST_SUM = 2**60
 """What the terms of a row, or of the objective, may sum up to; CP-SAT's own limit is 2**63."""
 
+ROUNDED = 1e-12
+"""By how much a row of coefficients that are no integers may be missed, relative to the sum of its terms' magnitudes.
+
+Far more than the rounding errors of such coefficients, as of 1/3, and of sides that were computed from them.
+"""
+
 _LARGEST_VALUE = 2.0**53  # of a variable: integers that float64 holds exactly
 _STATUS = {
     cp_model.OPTIMAL: Claim.OPTIMAL,
@@ -72,6 +78,7 @@ class CpSatEngine:
 
     def __init__(self, program: Program) -> None:
         self._scales, rows = _integer_rows(program)
+        self._magnitudes = abs(program.matrix)
         self._model = cp_model.CpModel()
         n = program.integrality.size
         self._variables = [self._model.new_int_var(0, 1, "") for _ in range(n)]
@@ -106,8 +113,11 @@ class CpSatEngine:
         self._bounds = None
         for variable, low, high in zip(proto.variables, bounds.lb, bounds.ub, strict=True):
             _set_domain(variable.domain, int(low), int(high))
-        for row, scale, low, high in zip(proto.constraints, self._scales, bounds.row_lb, bounds.row_ub, strict=True):
-            first, last = _integer_side(low, scale, math.ceil), _integer_side(high, scale, math.floor)
+        terms = self._magnitudes @ np.maximum(1.0, np.maximum(np.abs(bounds.lb), np.abs(bounds.ub)))
+        sides = zip(proto.constraints, self._scales, terms, bounds.row_lb, bounds.row_ub, strict=True)
+        for row, scale, size, low, high in sides:
+            room = 0.0 if scale == 1 else ROUNDED * size * scale
+            first, last = -_integer_side(-low, scale, room), _integer_side(high, scale, room)
             if first > last:
                 return False
             _set_domain(row.linear.domain, first, last)
@@ -120,14 +130,17 @@ def _set_domain(domain: Any, low: int, high: int) -> None:
     domain.extend([low, high])
 
 
-def _integer_side(side: float, scale: int, rounding: Any) -> int:
-    """A side of a scaled row. Sums of integers never lie between integers, so rounding inwards loses nothing."""
+def _integer_side(side: float, scale: int, room: float) -> int:
+    """The upper side of a scaled row, with room for rounding errors of its terms.
+
+    Sums of integers never lie between integers, so rounding down loses nothing.
+    """
     if not math.isfinite(side) or abs(side) * scale >= 2 * LARGEST_SUM:
         return int(math.copysign(2 * LARGEST_SUM, side))  # beyond any sum of terms
     exact = Fraction(repr(float(side))) * scale
     nearest = round(exact)
-    slack = FEASIBILITY * 1e-3 * max(1.0, abs(float(exact)))
-    return int(nearest if abs(exact - nearest) <= slack else rounding(exact))
+    slack = max(room, FEASIBILITY * 1e-3 * max(1.0, abs(float(exact))))
+    return (nearest if abs(exact - nearest) <= slack else math.floor(exact)) + int(room)
 
 
 def integer_row(values: Floats) -> tuple[int, list[int]]:

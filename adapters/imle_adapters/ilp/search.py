@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imle_adapters.ilp.cp_sat import integer_row
+from imle_adapters.ilp.cp_sat import ROUNDED, integer_row
 from imle_adapters.ilp.program import FEASIBILITY, Bounds, Program
 from imle_adapters.ilp.spec import Bools, Floats
 
@@ -15,7 +15,7 @@ LARGEST_TABLEAU = 4096
 
 _LARGEST_SUM = 2.0**18  # of a row's terms: where a solver that is off by FEASIBILITY cannot be off by an integer
 _MARGIN = 1e-7  # by which an optimum must beat all other points, relative to the sum of the terms' magnitudes
-_SATISFIED, _VIOLATED = 1e-11, 2 * FEASIBILITY  # relative to a row's magnitude, where it cannot be made integer
+_VIOLATED = 2 * FEASIBILITY  # relative to a row's magnitude, where it cannot be made integer
 _SAME_SIDE = 1e-9  # how near to an integer the side of an integer row means that integer, as in CP-SAT
 _FEW = 36
 _DEPTH = 64
@@ -40,7 +40,7 @@ class Search:
     returns does not depend on what was solved before.
 
     A row is clear if a factor makes it integer, and its sums stay small; otherwise a point is doubtful that misses it
-    by between 1e-11 and 2e-6 of its magnitude.
+    by between 1e-12 and 2e-6 of its magnitude, or by one if its coefficients are large integers.
     """
 
     def __init__(self, program: Program) -> None:
@@ -53,6 +53,8 @@ class Search:
         reach = _reach(program.bounds)
         rows = len(self._matrix)
         self._whole, self._factor, self._unit = np.zeros(rows, dtype=bool), np.ones(rows), np.ones(rows)
+        integers = (self._matrix == np.rint(self._matrix)).all(axis=1)
+        self._grain = np.where(integers, 0.5, np.inf)  # CP-SAT rounds nothing there
         for row, values in enumerate(self._matrix):
             factor, coefficients = integer_row(values)
             if factor <= _LARGEST_SUM and np.abs(np.array(coefficients, dtype=float)) @ reach <= _LARGEST_SUM:
@@ -90,7 +92,8 @@ class Search:
         magnitude = np.abs(sides) + terms
         clear &= (~self._whole | (magnitude <= 4 * _LARGEST_SUM)).all(axis=-1)  # bounds may be wider than the spec's
         doubtful = ~self._whole * magnitude
-        slacks = np.stack([_SATISFIED * doubtful, _VIOLATED * doubtful, magnitude], axis=-1)
+        satisfied = np.minimum(ROUNDED * doubtful, self._grain)
+        slacks = np.stack([satisfied, _VIOLATED * doubtful, magnitude], axis=-1)
         largest = np.abs(costs).max(axis=1, keepdims=True)
         scores = np.ldexp(-costs, -np.frexp(largest)[1])  # exactly the same problem, at the scale of tolerances
         values, ends = np.zeros_like(scores), np.zeros(len(scores), dtype=np.int64)
