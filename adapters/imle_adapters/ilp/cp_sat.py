@@ -62,15 +62,17 @@ def integer_costs(costs: Floats, bounds: Bounds) -> tuple[NDArray[np.int64], flo
         The integers, (n,), and what rounding can lose: the costs of the optimum of the integer objective exceed
         the least costs by no more than this, and by nothing if it is 0.
     """
+    magnitude = int(np.frexp(np.abs(costs).max())[1])
+    costs = np.ldexp(costs, -magnitude)  # their sum may not be finite otherwise
     largest = np.abs(costs) @ np.maximum(1.0, np.maximum(np.abs(bounds.lb), np.abs(bounds.ub)))
     if largest == 0.0:
         return np.zeros(costs.size, dtype=np.int64), 0.0
     exponent = int(math.log2(LARGEST_SUM)) - 1 - int(np.frexp(largest)[1])
     exact = np.ldexp(costs, exponent)
     whole = np.rint(exact)
-    loss = float(np.ldexp(np.abs(exact - whole) @ (bounds.ub - bounds.lb), -exponent))
+    loss = float(np.ldexp(np.abs(exact - whole) @ (bounds.ub - bounds.lb), magnitude - exponent))
     integers = whole.astype(np.int64)
-    return integers // np.gcd.reduce(integers), loss
+    return integers // max(1, np.gcd.reduce(integers)), loss
 
 
 class CpSatEngine:
