@@ -13,6 +13,7 @@ import scipy.sparse
 from ortools.math_opt.python import mathopt
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec, available_backends
+from imle_solvers.errors import AdapterError
 from tests.ilp_instances import knapsack
 
 GOOD: dict[str, Any] = {"sense": "max", "shape": 2, "A_ub": [[1.0, 2.0]], "b_ub": [3.0], "ub": 1}
@@ -142,6 +143,17 @@ def test_context(context: dict[str, Any], message: str) -> None:
     arrays = {name: np.array(value) for name, value in context.items()}
     with pytest.raises(ValueError, match=message):
         ILPAdapter(knapsack(4, 2), "cp_sat").check(np.zeros((2, 4)), arrays)
+
+
+def test_bounds_of_an_instance_that_make_sums_too_large_for_cp_sat() -> None:
+    spec = ILPSpec(sense="max", A_ub=[[1000.0, 3.0]], b_ub=[1000.0], ub=1, integrality=True)
+    adapter = ILPAdapter(spec, "cp_sat")
+    context = {"b_ub": np.array([[1e19]]), "ub": np.full((1, 2), 2.0**52)}
+    with pytest.raises(AdapterError, match=r"row 0 .*expected bounds under which row 0, .* 2\*\*61"):
+        adapter.solve_batch(adapter.build(), np.ones((1, 2)), context)
+    context["ub"] /= 1000
+    solved = adapter.solve_batch(adapter.build(), np.ones((1, 2)), context)
+    assert solved.values.tolist() == np.floor(context["ub"]).tolist()
 
 
 HEAD = "NAME T\nROWS\n N C\n L R\nCOLUMNS\n x C 1 R 1\n"

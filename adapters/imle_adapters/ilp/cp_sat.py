@@ -116,6 +116,12 @@ class CpSatEngine:
         for variable, low, high in zip(proto.variables, bounds.lb, bounds.ub, strict=True):
             _set_domain(variable.domain, int(low), int(high))
         terms = self._magnitudes @ np.maximum(1.0, np.maximum(np.abs(bounds.lb), np.abs(bounds.ub)))
+        large = np.flatnonzero(terms * np.array(self._scales, dtype=np.float64) > 2 * LARGEST_SUM)
+        if large.size:
+            raise ValueError(
+                f"expected bounds under which row {large[0]}, scaled to integers, sums up to no more than 2**61; make "
+                "them narrower, or take another backend"
+            )
         sides = zip(proto.constraints, self._scales, terms, bounds.row_lb, bounds.row_ub, strict=True)
         for row, scale, size, low, high in sides:
             room = 0.0 if scale == 1 else ROUNDED * size * scale
