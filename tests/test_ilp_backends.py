@@ -94,6 +94,17 @@ def test_context_replaces_sides_for_one_instance_only(backend: str) -> None:
     assert adapter.solve(state, theta)[0].tolist() == expected[0]
 
 
+@pytest.mark.parametrize("backend", [*INTEGER_BACKENDS, "glop"])
+@pytest.mark.parametrize("large", [1e20, 1e30, np.inf])
+def test_large_sides_switch_rows_off(backend: str, large: float) -> None:
+    whole = backend != "glop"
+    rows = [[1, 2, 3], [1, 1, 1], [-1, -1, 0]]
+    spec = ILPSpec(sense="max", A_ub=rows, b_ub=[4, large, large], ub=10, integrality=whole)
+    adapter = ILPAdapter(spec, backend)
+    assert adapter.solve(adapter.build(), np.ones(3))[0].tolist() == [4, 0, 0]
+    assert adapter.solve(adapter.build(), np.ones(3), b_ub=np.array([large, 5, 0]))[0].sum() == 5
+
+
 def test_context_has_no_names_for_rows_that_are_not_there() -> None:
     assert set(ILPAdapter(ILPSpec(sense="min", shape=2)).context) == {"lb", "ub"}
 

@@ -145,6 +145,13 @@ def test_context(context: dict[str, Any], message: str) -> None:
         ILPAdapter(knapsack(4, 2), "cp_sat").check(np.zeros((2, 4)), arrays)
 
 
+def test_context_with_bounds_that_count_as_infinite() -> None:
+    adapter = ILPAdapter(knapsack(2, 1), "scip")
+    context = {"lb": np.array([[0.0, 1e20]]), "ub": np.array([[1.0, 1e30]])}
+    with pytest.raises(ValueError, match="^row 0 .*expected lb <= ub, got lb = inf, ub = inf for variable 1"):
+        adapter.check(np.zeros((1, 2)), context)
+
+
 def test_bounds_of_an_instance_that_make_sums_too_large_for_cp_sat() -> None:
     spec = ILPSpec(sense="max", A_ub=[[1000.0, 3.0]], b_ub=[1000.0], ub=1, integrality=True)
     adapter = ILPAdapter(spec, "cp_sat")

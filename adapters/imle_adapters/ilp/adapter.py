@@ -246,7 +246,8 @@ class ILPAdapter(SolverAdapter):
     def _check_rows(self, context: dict[str, Floats], rows: int) -> None:
         for name in context.keys() & {"b_ub", "b_eq"}:
             check_right_hand_side(name, context[name])
-        lb, ub = np.broadcast_arrays(*(context.get(name, getattr(self.spec, name)) for name in ("lb", "ub")))
+        bounds = (clip_infinite(context.get(name, getattr(self.spec, name))) for name in ("lb", "ub"))
+        lb, ub = np.broadcast_arrays(*bounds)
         for name, bound in (("lb", lb), ("ub", ub)):
             if np.isnan(bound).any():
                 raise ValueError(f"expected {name} to be numbers, got nan in {name}[{np.argmax(np.isnan(bound))}]")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from imle_adapters.ilp.spec import Bools, Floats, ILPSpec
+from imle_adapters.ilp.spec import INFINITE, Bools, Floats, ILPSpec
 from imle_adapters.ilp.unimodular import UnimodularRows, unimodular_rows
 
 ROUNDING = 1e-5
@@ -83,7 +83,7 @@ class Program:
             np.where(whole, np.ceil(lb - FEASIBILITY), lb) + 0.0,
             np.where(whole, np.floor(ub + FEASIBILITY), ub) + 0.0,
             np.concatenate([np.full_like(b_ub, -np.inf), b_eq], axis=-1),
-            np.concatenate([b_ub, b_eq], axis=-1),
+            np.concatenate([np.where(b_ub >= INFINITE, np.inf, b_ub), b_eq], axis=-1),
         )
 
     @cached_property

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 INFINITE = 1e20
-"""Bounds from here on count as infinite, as they do in the solvers."""
+"""Bounds, and sides of rows, from here on count as infinite, as they do in the solvers."""
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -38,7 +38,7 @@ class ILPSpec:
         sense: "min" if theta are costs, "max" if they are scores.
         shape: of theta and of the solution, for one instance.
         A_ub: (m_ub, n) CSR, float64; no rows if there are no inequalities.
-        b_ub: (m_ub,); +inf switches a row off.
+        b_ub: (m_ub,); +inf, or 1e20 and more, switches a row off.
         A_eq: (m_eq, n) CSR, float64.
         b_eq: (m_eq,).
         lb: (n,), -inf for none.
