@@ -203,6 +203,12 @@ def test_lp_format(tmp_path: Path) -> None:
     assert spec.integrality.tolist() == [False, True, False, False, True]
 
 
+def test_binary_variables_of_lp_files_keep_tighter_bounds(tmp_path: Path) -> None:
+    bounds = "Bounds\n a = 0\n b >= 1\n -inf <= c <= inf\n d <= 7\nBinary\n a b c d e\n"
+    spec = from_text(tmp_path, "t.lp", f"Minimize\n a + b + c + d + e\n{bounds}End\n")
+    assert spec.lb.tolist() == [0, 1, 0, 0, 0] and spec.ub.tolist() == [0, 1, 1, 1, 1]
+
+
 @pytest.mark.parametrize("name", ["p0033", "flugpl", "stein27"])
 def test_lp_files_that_ortools_writes_have_the_same_optimum(tmp_path: Path, name: str) -> None:
     path = data(f"miplib3/{name}.mps.gz")

@@ -239,8 +239,9 @@ def _read_kinds(lp: _Lp, names: list[str], binary: bool) -> None:
     for name in names:
         _known(lp, name)
         lp.integers.add(name)
-        if binary:
-            lp.bounds[name] = [0.0, 1.0]
+        if binary:  # within the bounds that were given: writers fix a binary variable by b = 0
+            low, high = lp.bounds.get(name, [None, None])
+            lp.bounds[name] = [max(0.0, low or 0.0), 1.0 if high is None else min(1.0, high)]
 
 
 def _declare(lp: _Lp, terms: dict[str, float]) -> None:
