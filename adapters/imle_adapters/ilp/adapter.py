@@ -197,7 +197,7 @@ class ILPAdapter(SolverAdapter):
                 others = {name: np.asarray(array)[rest] for name, array in context.items()}
                 solved = super().solve_batch(state, thetas[rest], others)
             except AdapterError as error:
-                error.row = None if error.row is None else int(rest[error.row])
+                error.of_part(rest)
                 raise
             values[rest], statuses[rest] = solved.values, solved.statuses
         counters = {"solved by search": len(thetas) - rest.size, "left to the backend": rest.size}
