@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -222,6 +223,8 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 def _floats(name: str, value: ArrayLike) -> Floats:
     try:
+        if np.iscomplexobj(value):  # NumPy would drop the imaginary parts
+            raise TypeError("complex numbers")
         return np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"expected {name} to be an array of real numbers, got {value!r}") from error
@@ -231,7 +234,7 @@ def _shape(shape: int | Sequence[int] | None, index: NDArray[Any] | None) -> tup
     if shape is None:
         return None if index is None else index.shape
     try:
-        sides = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(side) for side in shape)
+        sides = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(map(operator.index, shape))
     except (TypeError, ValueError) as error:
         raise ValueError(f"expected shape to be a tuple of integers, got {shape!r}") from error
     if any(side < 1 for side in sides):
