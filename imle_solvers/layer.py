@@ -201,13 +201,14 @@ class SolverLayer(nn.Module):
             )
         return single
 
-    def get_extra_state(self) -> Tensor | None:
-        """The generator's state, so that a resumed run draws the same noise."""
-        return None if self.generator is None else self.generator.get_state()
+    def get_extra_state(self) -> Tensor:
+        """The generator's state, so that a resumed run draws the same noise; empty where there is no generator."""
+        # Not None: whoever copies or saves a state_dict entry by entry, as safetensors does, counts on tensors.
+        return torch.empty(0, dtype=torch.uint8) if self.generator is None else self.generator.get_state()
 
-    def set_extra_state(self, state: Tensor | None) -> None:
+    def set_extra_state(self, state: Tensor) -> None:
         """Restores the generator's state."""
-        if state is not None and self.generator is not None:
+        if self.generator is not None and len(state):
             self.generator.set_state(state.cpu())
 
     def extra_repr(self) -> str:

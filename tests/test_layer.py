@@ -161,6 +161,15 @@ def test_state_dict_carries_the_generator(adapter):
     assert torch.equal(resumed(x), expected)
 
 
+@pytest.mark.parametrize("seeded", [True, False])
+@pytest.mark.parametrize("resumed_seeded", [True, False])
+def test_a_state_dict_holds_tensors_only_and_loads_with_and_without_a_generator(adapter, seeded, resumed_seeded):
+    """What is copied or saved entry by entry, as safetensors does, must be tensors."""
+    state = make(adapter, generator=torch.Generator() if seeded else None).state_dict()
+    copied = {name: value.clone() for name, value in state.items()}
+    make(adapter, generator=torch.Generator() if resumed_seeded else None).load_state_dict(copied)
+
+
 def test_repr_says_what_it_is():
     text = repr(make(top_k(5, 2), num_samples=3, estimator=IMLE(SumOfGamma(2.0), Target(1.0, 5.0))))
     for part in ("EnumeratedAdapter", "SerialExecutor", "num_samples=3", "SumOfGamma(k=2.0", "beta=5.0"):
