@@ -190,6 +190,17 @@ def test_casting_the_model_keeps_the_states_precision(dtype):
     assert float(layer.estimator.beta) == 0.1234567
 
 
+def test_the_state_can_be_shared_and_made_on_the_meta_device():
+    estimator = AIMLE()
+    estimator.share_memory()
+    assert estimator.beta.is_shared()
+    state = AIMLE(initial_beta=3.0).state_dict()
+    with torch.device("meta"):
+        estimator = AIMLE()
+    estimator.to_empty(device="cpu").load_state_dict(state)
+    assert float(estimator.beta) == 3.0
+
+
 def train_one_rank(rank, folder, symmetric):
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     layer = make(initial_beta=1.0, initial_norm=0.0, target_norm=0.9, step=0.1, symmetric=symmetric, decay=0.0)

@@ -155,10 +155,12 @@ class AIMLE(PerturbAndMAP):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # .to(bfloat16) on a model would round beta, and steps of 1e-4 would vanish in it.
-        before = {name: buffer.clone() for name, buffer in self.named_buffers(recurse=False)}
+        before = dict(self.named_buffers(recurse=False))
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, buffer in before.items():
-            setattr(self, name, buffer.to(getattr(self, name).device))
+            new = getattr(self, name)
+            if new.dtype != buffer.dtype:
+                setattr(self, name, buffer.to(new.device))
         return self
 
     def extra_repr(self) -> str:
