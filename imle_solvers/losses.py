@@ -51,7 +51,8 @@ class FenchelYoungLoss(nn.Module):
         self.num_samples = num_samples
         self.reduction = _checked_reduction(reduction)
 
-    def forward(self, theta: Tensor, target: Tensor, **context: Any) -> Tensor:
+    # Positional only: `target` is context of shortest paths.
+    def forward(self, theta: Tensor, target: Tensor, /, **context: Any) -> Tensor:
         """The loss.
 
         Args:

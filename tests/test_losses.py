@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from imle_adapters import TopKAdapter
+from imle_adapters import ShortestPathAdapter, TopKAdapter
 from imle_solvers import (
     IMLE,
     Blackbox,
@@ -139,6 +139,20 @@ def test_reductions_and_single_instances(kind):
     torch.testing.assert_close(loss("sum"), each.sum())
     torch.testing.assert_close(loss("none", 1), each[1])
     torch.testing.assert_close(loss("mean", 1), each[1])
+
+
+@pytest.mark.parametrize("kind", [FenchelYoungLoss, SPOPlusLoss])
+def test_context_may_be_called_target(kind):
+    """As that of shortest paths is; path by path, the adapter's own target gives the same."""
+    torch.manual_seed(0)
+    costs, other = torch.rand(2, 3, 3), torch.rand(2, 3, 3)
+    targets = [(2, 2), (2, 0)]
+    ends = torch.tensor([3 * row + column for row, column in targets])
+    layer = SolverLayer(ShortestPathAdapter.grid(3, 3), estimator=IMLE(None), num_workers=0)
+    losses = kind(layer, reduction="none")(costs, other, target=ends)
+    for row, target in enumerate(targets):
+        own = SolverLayer(ShortestPathAdapter.grid(3, 3, target=target), estimator=IMLE(None), num_workers=0)
+        torch.testing.assert_close(losses[row], kind(own)(costs[row], other[row]))
 
 
 @pytest.mark.parametrize("kind", [FenchelYoungLoss, SPOPlusLoss])
