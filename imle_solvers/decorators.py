@@ -327,7 +327,7 @@ def _decorate(function: Solver | None, estimator: Estimator, sampling: Sampling,
         others = [separate(f"argument {i}", value) for i, value in enumerate(args, start=1)]
         named = {name: separate(name, value) for name, value in kwargs.items()}
 
-        def call(thetas: Tensor, **context: Any) -> Tensor:
+        def call(thetas: Tensor, /, **context: Any) -> Tensor:
             arguments = [context.get(f"argument {i}", value) for i, value in enumerate(others, start=1)]
             return function(thetas, *arguments, **{name: context.get(name, value) for name, value in named.items()})
 

@@ -63,7 +63,8 @@ class FunctionAdapter(SolverAdapter):
     def is_binary(self, context: Context) -> bool:
         return self.binary
 
-    def solve(self, state: Any, theta: FloatArray, **context: Any) -> Any:
+    # By position, as it is called, so that context may have these names.
+    def solve(self, state: Any, theta: FloatArray, /, **context: Any) -> Any:  # type: ignore[override]
         return self.fn(theta, **context)
 
     def solve_tensors(self, thetas: Any, context: Context) -> Any:

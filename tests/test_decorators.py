@@ -235,6 +235,12 @@ def test_extra_arguments_reach_both_solves():
     assert seen == [((6, 4), 2.0, [1, 1, 2, 2, 3, 3])] * 2
 
 
+def test_an_argument_may_have_any_name():
+    factor = torch.tensor([[2.0], [3.0]])
+    z = imle(lambda weights, thetas: weights * thetas)(torch.ones(2, 3), thetas=factor)
+    assert torch.equal(z, factor.expand(2, 3))
+
+
 def test_ste_passes_the_mean_downstream_gradient():
     noise, dy = torch.randn(3, 4, 5), torch.randn(12, 5)
     theta = torch.randn(3, 5, requires_grad=True)

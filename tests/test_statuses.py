@@ -151,6 +151,14 @@ def test_context_of_any_shape():
     assert layer(torch.zeros(2, 3), a=torch.ones(2, 4, 5)).sum() == 120
 
 
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("name", ["state", "context", "thetas"])
+def test_context_of_any_name(batched, name):
+    adapter = function_adapter(lambda weights, **context: weights + context[name], context=[name], batched=batched)
+    solution = SolverLayer(adapter, num_workers=0).map(torch.zeros(2, 2), **{name: torch.ones(2, 2)})
+    assert torch.equal(solution, torch.ones(2, 2))
+
+
 @pytest.mark.parametrize(
     ("context", "message"),
     [
