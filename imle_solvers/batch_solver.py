@@ -263,7 +263,7 @@ def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: i
         device: of theta.
 
     Raises:
-        ValueError: a name that the adapter does not take, a wrong shape, or values that are not finite.
+        ValueError: a name that the adapter does not take, or a wrong shape.
     """
     unknown = [name for name in context if name not in adapter.context]
     if unknown:
@@ -278,6 +278,8 @@ def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: i
             raise ValueError(f"context {name!r}: expected shape {expected}, got {tuple(tensor.shape)}")
         if adapter.parallelism is Parallelism.DEVICE:
             prepared[name] = tensor.to(device)
+        elif tensor.dtype == torch.bfloat16:  # numpy has none
+            prepared[name] = tensor.float().cpu().numpy()
         else:
             prepared[name] = tensor.cpu().numpy()
     return prepared

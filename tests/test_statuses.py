@@ -152,6 +152,15 @@ def test_context_of_any_shape():
 
 
 @pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_context_of_any_floating_dtype(batched, dtype):
+    """A buffer of a model that is cast as a whole, for one."""
+    adapter = function_adapter(lambda theta, a: theta + a, n=3, context={"a": (3,)}, batched=batched)
+    solution = SolverLayer(adapter, num_workers=0).map(torch.zeros(2, 3).to(dtype), a=torch.ones(2, 3).to(dtype))
+    assert torch.equal(solution, torch.ones(2, 3).to(dtype))
+
+
+@pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("name", ["state", "context", "thetas"])
 def test_context_of_any_name(batched, name):
     adapter = function_adapter(lambda weights, **context: weights + context[name], context=[name], batched=batched)
