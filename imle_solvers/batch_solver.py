@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -172,7 +173,8 @@ class BatchSolver:
             return torch.where(entries, values, math.nan), statuses
         context = {name: values.repeat_interleave(samples, dim=0) for name, values in self._context.items()}
         try:
-            result = self._adapter.solve_tensors(thetas, context)
+            with _no_autocast(thetas.device.type):
+                result = self._adapter.solve_tensors(thetas, context)
         except InputError:
             raise
         except Exception as error:
@@ -210,6 +212,12 @@ class BatchSolver:
             failures = [(int(row // samples), int(row % samples), Status(statuses[row])) for row in rows]
             raise SolveError(repr(self._adapter), failures)
         return ok
+
+
+def _no_autocast(device: str) -> AbstractContextManager[Any]:
+    """Autocast rounds in the forward pass only, whose solutions would then differ from those of the backward pass."""
+    # Older versions of PyTorch refuse to turn it off where they have none.
+    return torch.autocast(device, enabled=False) if device in ("cpu", "cuda") else nullcontext()
 
 
 def to_host(thetas: Tensor) -> FloatArray:

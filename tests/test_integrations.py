@@ -18,7 +18,17 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
-from imle_solvers import AIMLE, IMLE, Gumbel, Normal, ProcessExecutor, SolverLayer, SumOfGamma, Target
+from imle_solvers import (
+    AIMLE,
+    IMLE,
+    FunctionAdapter,
+    Gumbel,
+    Normal,
+    ProcessExecutor,
+    SolverLayer,
+    SumOfGamma,
+    Target,
+)
 from tests.conftest import ROOT
 from tests.solvers import top_k
 
@@ -90,6 +100,25 @@ def test_autocast_to_bfloat16():
     loss.backward()
     assert model.linear.weight.grad.dtype == torch.float32
     assert model.linear.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_autocast_leaves_solvers_on_tensors_alone(compiled):
+    """Rounded forward and not backward, solutions would differ where dL/dz is zero."""
+    torch.manual_seed(0)
+    solutions = torch.randn(50, 30)
+
+    def solve(thetas):
+        return solutions[(thetas @ solutions.T).argmax(1)]
+
+    adapter = FunctionAdapter(solve, sense="max", instance_shape=(30,), batched=True)
+    layer = SolverLayer(adapter, estimator=IMLE(None))
+    theta = torch.randn(200, 30, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        z = (torch.compile(layer, backend="eager") if compiled else layer)(theta)
+    z.backward(torch.zeros_like(z))
+    assert torch.equal(z, solve(theta))
+    assert theta.grad.abs().sum() == 0
 
 
 def test_a_gradient_scaler_skips_steps_that_overflow():
