@@ -13,7 +13,8 @@ import torch.distributed
 import torch.multiprocessing
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
-from imle_solvers import AIMLE, Normal, SolverLayer
+from imle_solvers import AIMLE, Normal, SolverLayer, Status
+from tests.solvers import StatusAdapter, function_adapter
 from tests.test_gradients import Fixed
 
 RUNS = [f"aimle_{i}" for i in range(8)]
@@ -181,6 +182,33 @@ def test_state_is_saved_copied_and_resumed():
     for other in (resumed, twin):
         assert torch.equal(backward(other, dz), expected)
         assert float(other.estimator.beta) == float(layer.estimator.beta)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_samples_that_failed_count_as_if_they_were_not_there(symmetric):
+    def run(rows):
+        estimator = AIMLE(None, per_instance=True, initial_beta=1.0, step=0.1, symmetric=symmetric)
+        layer = SolverLayer(StatusAdapter(), estimator=estimator, num_workers=0, on_failure="zero_grad")
+        theta = torch.tensor([[1.0, 2, 3], [3, 2, 1], [2, 1, 1]])[rows].requires_grad_()
+        z = layer(theta, status=torch.tensor([0, int(Status.TIMEOUT), int(Status.INFEASIBLE)])[rows])
+        z.backward(torch.tensor([[0.0, 1, 0], [1, 2, 3], [4, 5, 6]])[rows])
+        return theta.grad, estimator.state_dict()
+
+    (gradient, state), (alone, state_alone) = run(slice(0, 3)), run(slice(0, 1))
+    assert torch.equal(gradient, torch.cat([alone, torch.zeros(2, 3)]))
+    assert state == state_alone
+    assert run(slice(1, 3))[1] == AIMLE(initial_beta=1.0).state_dict()
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_sample_that_failed_forward_has_no_gradient_though_its_targets_are_solved(symmetric):
+    adapter = function_adapter(lambda theta: (theta, Status.TIMEOUT if theta[0] == 1 else Status.OPTIMAL))
+    estimator = AIMLE(None, initial_beta=1.0, symmetric=symmetric)
+    layer = SolverLayer(adapter, estimator=estimator, num_workers=0, on_failure="zero_grad")
+    theta = torch.tensor([[1.0, 1], [2, 2]], requires_grad=True)
+    layer(theta).sum().backward()
+    assert theta.grad[0].abs().sum() == 0
+    assert theta.grad[1].abs().sum() > 0
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])

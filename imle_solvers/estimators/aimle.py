@@ -29,11 +29,11 @@ class AIMLE(PerturbAndMAP):
     After each backward pass, with n the decaying mean of the non-zeros in a sample's difference:
     n <- decay * n + (1 - decay) * non-zeros, and beta moves by `step`, up if n < `target_norm`, else down, not below 0.
 
-    Samples whose downstream gradient is zero, or not finite, do not count, and a pass without any other does not move
-    the state. The state is in buffers: it is saved, copied and moved with the model, stays on the device without
-    synchronisation, keeps its precision where the model is cast to another, and is averaged over the ranks of
-    `torch.distributed`, so that all take the same step. It costs one solve a sample forward, and backward at most
-    one (forward difference) or two in one batch (central).
+    Samples that failed, or whose downstream gradient is zero or not finite, do not count, and a pass without any other
+    does not move the state. The state is in buffers: it is saved, copied and moved with the model, stays on the device
+    without synchronisation, keeps its precision where the model is cast to another, and is averaged over the ranks of
+    `torch.distributed`, so that all take the same step. It costs one solve a sample forward, and backward at most one
+    (forward difference) or two in one batch (central).
 
     Args:
         noise, input_noise_temperature, target_noise_temperature, num_marginal_samples: see `IMLE`.
@@ -106,6 +106,8 @@ class AIMLE(PerturbAndMAP):
     def gradient(self, saved: Saved, dz: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
         """The mean finite difference; then adapts beta."""
         scores, noise, values, ok = saved
+        if ok is not None:
+            dz = torch.where(like(ok, dz), dz, 0.0)
         active = self._active(dz)
         size = self.step_size(scores.unsqueeze(1).expand_as(dz), torch.where(like(active, dz), dz, 0.0))
         center = self.alpha * scores.unsqueeze(1)
