@@ -174,7 +174,8 @@ class ScoreFunctionLoss(nn.Module):
         baseline: whether to subtract b_s, which lowers the variance.
 
     Raises:
-        TypeError: noise without a density in closed form, such as Sum-of-Gamma.
+        TypeError: noise without a density in closed form, such as Sum-of-Gamma, or an estimator that is no kin of
+            `IMLE`, such as `PerturbedOptimizer`.
         ValueError: too few samples, or no noise.
     """
 
@@ -183,11 +184,15 @@ class ScoreFunctionLoss(nn.Module):
     ) -> None:
         super().__init__()
         estimator = layer.estimator
-        if not isinstance(estimator, PerturbAndMAP) or not isinstance(estimator.noise, ScoredNoise):
-            noise = getattr(estimator, "noise", None)
+        if not isinstance(estimator, PerturbAndMAP):
+            raise TypeError(
+                f"ScoreFunctionLoss: expected a layer whose estimator perturbs theta, such as IMLE(Normal()), got "
+                f"{type(estimator).__name__}"
+            )
+        if not isinstance(estimator.noise, ScoredNoise):
             raise TypeError(
                 f"ScoreFunctionLoss: expected a layer with noise that has a score, such as IMLE(Normal()), got noise "
-                f"{noise!r}; without a density in closed form its score is unknown"
+                f"{estimator.noise!r}; without a density in closed form its score is unknown"
             )
         if estimator.input_noise_temperature == 0:
             raise ValueError("ScoreFunctionLoss: expected an input_noise_temperature above 0, got 0")
@@ -217,6 +222,8 @@ class ScoreFunctionLoss(nn.Module):
                 raise ValueError(
                     f"ScoreFunctionLoss: expected losses of shape {tuple(values.shape[:2])}, got {tuple(losses.shape)}"
                 )
+            if ok is not None:
+                losses = torch.where(ok, losses, 0.0)
             advantage = losses
             if self.baseline:
                 advantage = (losses - losses.mean(1, keepdim=True)) * self.num_samples / (self.num_samples - 1)

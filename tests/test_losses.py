@@ -12,6 +12,7 @@ from imle_solvers import (
     FenchelYoungLoss,
     Gumbel,
     Normal,
+    PerturbedOptimizer,
     ScoreFunctionLoss,
     SolverLayer,
     SPOPlusLoss,
@@ -167,6 +168,17 @@ def test_failed_instances_contribute_nothing(kind):
     assert theta.grad[[0, 2]].abs().sum() > 0
 
 
+@pytest.mark.parametrize("baseline", [False, True])
+def test_failed_instances_contribute_nothing_to_an_expected_loss(baseline):
+    layer = SolverLayer(StatusAdapter(), estimator=IMLE(Normal()), num_workers=0, on_failure="zero_grad")
+    theta = torch.randn(3, 3, requires_grad=True)
+    expected = ScoreFunctionLoss(layer, lambda z: 6 + 0 * z.sum(-1), 5, baseline)
+    loss = expected(theta, status=torch.tensor([0, 2, 0]))
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(4.0)
+    assert theta.grad[1].abs().sum() == 0
+
+
 @pytest.mark.parametrize(
     ("make_loss", "error", "message"),
     [
@@ -175,6 +187,7 @@ def test_failed_instances_contribute_nothing(kind):
         (lambda: SPOPlusLoss(make(), "max"), ValueError, "expected one of mean, sum, none"),
         (lambda: ScoreFunctionLoss(make(IMLE(SumOfGamma(2.0))), sum), TypeError, "noise that has a score"),
         (lambda: ScoreFunctionLoss(make(Blackbox()), sum), TypeError, "noise that has a score"),
+        (lambda: ScoreFunctionLoss(make(PerturbedOptimizer()), sum), TypeError, "perturbs theta.*PerturbedOpt"),
         (lambda: ScoreFunctionLoss(make(), sum, 1), ValueError, "num_samples of at least 2, got 1"),
         (
             lambda: ScoreFunctionLoss(make(IMLE(Normal(), input_noise_temperature=0.0)), sum),
