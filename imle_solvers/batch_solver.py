@@ -114,7 +114,7 @@ class BatchSolver:
     def _solve_on_workers(
         self, array: FloatArray, samples: int, asked: NDArray[np.bool_] | None, skip_nonfinite: bool
     ) -> tuple[FloatArray, StatusArray]:
-        array = np.ascontiguousarray(array.reshape(-1, *self._adapter.instance_shape))
+        array = np.ascontiguousarray(array.reshape(len(array) * samples, *self._adapter.instance_shape))
         context = {name: np.repeat(values, samples, axis=0) for name, values in self._context.items()}
         unsound = _not_finite(array)
         if unsound is not None:

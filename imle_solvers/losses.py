@@ -6,6 +6,7 @@ adapter, executor and policy for failures. Instances whose solve failed contribu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
@@ -82,10 +83,9 @@ class _FenchelYoung(torch.autograd.Function):
     ) -> Tensor:
         solved, (_, noise, values, _) = estimator.draw(scores, solve, sampling)
         perturbed = shift(scores.unsqueeze(1), noise, estimator.input_noise_temperature)
-        best = (perturbed * values).flatten(2).sum(2)
-        own = (scores * target).flatten(1).sum(1, keepdim=True)
-        ctx.save_for_backward(_mean_of_solved(values - target.unsqueeze(1), solved))
-        return _mean_of_solved((best - own).unsqueeze(2), solved).squeeze(1)
+        target = target.unsqueeze(1)
+        ctx.save_for_backward(_mean_of_solved(values - target, solved))
+        return _mean_of_solved(_inner(perturbed, values) - _inner(scores.unsqueeze(1), target), solved)
 
     @staticmethod
     @once_differentiable
@@ -148,10 +148,9 @@ class _SPOPlus(torch.autograd.Function):
     def forward(ctx: Any, scores: Tensor, truth: Tensor, solution: Tensor, solve: Solve) -> Tensor:
         rival = 2 * scores - truth
         solved = solve(rival.unsqueeze(1))
-        gain = (solved.values - solution.unsqueeze(1)).flatten(2)
-        ctx.save_for_backward(_mean_of_solved(2 * (solved.values - solution.unsqueeze(1)), solved))
-        losses = (rival.unsqueeze(1).flatten(2) * gain).sum(2, keepdim=True)
-        return _mean_of_solved(losses, solved).squeeze(1)
+        gain = solved.values - solution.unsqueeze(1)
+        ctx.save_for_backward(_mean_of_solved(2 * gain, solved))
+        return _mean_of_solved(_inner(rival.unsqueeze(1), gain), solved)
 
     @staticmethod
     @once_differentiable
@@ -236,6 +235,12 @@ class ScoreFunctionLoss(nn.Module):
         # Zero in value, with the wanted gradient.
         surrogate = (theta * direction.to(theta)).sum()
         return losses.mean().to(theta.dtype) + surrogate - surrogate.detach()
+
+
+def _inner(one: Tensor, other: Tensor) -> Tensor:
+    """(B, M, *shape) twice -> (B, M): inner products."""
+    product = one * other
+    return product.reshape(*product.shape[:2], math.prod(product.shape[2:])).sum(2)
 
 
 def _mean_of_solved(values: Tensor, solved: Solved) -> Tensor:

@@ -60,6 +60,16 @@ def test_scalar_instances():
     assert torch.equal(layer(torch.tensor(3.0)), torch.tensor(3.0))
 
 
+@pytest.mark.parametrize("shape", [(0,), (2, 0)])
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("batch", [0, 1, 3])
+def test_instances_without_entries(shape, batched, batch):
+    adapter = function_adapter(identity, instance_shape=shape, batched=batched, binary=True)
+    theta = torch.zeros(batch, *shape, requires_grad=True)
+    make(adapter, num_samples=2)(theta).sum().backward()
+    assert theta.grad.shape == theta.shape
+
+
 def test_non_contiguous_theta(adapter):
     theta = torch.randn(5, 6).t()
     assert torch.equal(make(adapter)(theta), make(adapter)(theta.contiguous()))

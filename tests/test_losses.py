@@ -18,7 +18,7 @@ from imle_solvers import (
     SPOPlusLoss,
     SumOfGamma,
 )
-from tests.solvers import StatusAdapter, subsets, top_k
+from tests.solvers import StatusAdapter, function_adapter, subsets, top_k
 from tests.test_gradients import Fixed
 
 
@@ -140,6 +140,21 @@ def test_reductions_and_single_instances(kind):
     torch.testing.assert_close(loss("sum"), each.sum())
     torch.testing.assert_close(loss("none", 1), each[1])
     torch.testing.assert_close(loss("mean", 1), each[1])
+
+
+@pytest.mark.parametrize("kind", [FenchelYoungLoss, SPOPlusLoss])
+def test_scalar_instances(kind):
+    """The loss of an instance of one entry, bit for bit."""
+
+    def loss(shape, theta, other):
+        adapter = function_adapter(lambda theta: (theta > 0) * 1.0, instance_shape=shape)
+        return kind(SolverLayer(adapter, estimator=IMLE(None), num_workers=0), reduction="none")(theta, other)
+
+    theta, other = torch.randn(4, requires_grad=True), torch.rand(4)
+    each = loss((), theta, other)
+    assert torch.equal(each, loss((1,), theta[:, None], other[:, None]))
+    each.sum().backward()
+    assert theta.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("kind", [FenchelYoungLoss, SPOPlusLoss])

@@ -46,6 +46,8 @@ def find_known(
     if target.shape[1] != draws:  # one for all samples, by a function of the user's
         return None
     entries = math.prod(target.shape[2:])
+    if entries == 0:
+        return None
     rows = [tensor.reshape(batch, draws, entries) for tensor in (target, solved.values)]
     if noise is not None and temperature != 0:
         rows.append(noise.reshape(batch, draws, entries))
