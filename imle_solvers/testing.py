@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from typing import Any
 
@@ -69,7 +70,8 @@ def check_adapter(adapter: SolverAdapter, theta: Tensor, **context: Any) -> None
 
 
 def _check_no_rival_is_better(adapter: SolverAdapter, theta: Tensor, z: Tensor, context: dict[str, Tensor]) -> None:
-    values = theta.flatten(1) @ z.flatten(1).T  # (instance, solution)
+    rows = (len(theta), math.prod(adapter.instance_shape))
+    values = theta.reshape(rows) @ z.reshape(rows).T  # (instance, solution)
     own = values.diagonal().unsqueeze(1)
     gain = own - values if adapter.sense == "min" else values - own
     same = torch.ones_like(gain, dtype=torch.bool)

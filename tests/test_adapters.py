@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
-from imle_solvers import SolverLayer
+from imle_solvers import FunctionAdapter, SolverLayer
 from imle_solvers.testing import check_adapter
 from tests.cases import CASES
 from tests.solvers import Broken
@@ -19,6 +20,12 @@ def test_it_keeps_the_contract(name):
     case = CASES[name]
     adapter = case.make()
     check_adapter(adapter, case.theta(adapter), **case.context(6))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3), (0,)])
+def test_the_check_takes_instances_of_any_shape(shape):
+    adapter = FunctionAdapter(np.signbit, sense="min", instance_shape=shape, binary=True)
+    check_adapter(adapter, torch.randn(4, *shape, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("name", CASES)
