@@ -36,7 +36,7 @@ class FenchelYoungLoss(nn.Module):
 
     Raises:
         TypeError: an estimator that has no noise to draw.
-        ValueError: `num_samples` below one, an unknown reduction.
+        ValueError: `num_samples` below one, an unknown reduction, solutions of another shape.
     """
 
     def __init__(self, layer: SolverLayer, num_samples: int = 10, reduction: Reduction = "mean") -> None:
@@ -46,6 +46,7 @@ class FenchelYoungLoss(nn.Module):
                 f"FenchelYoungLoss: expected a layer whose estimator perturbs theta, such as IMLE(), got "
                 f"{type(layer.estimator).__name__}"
             )
+        _check_shapes("FenchelYoungLoss", layer)
         if num_samples < 1:
             raise ValueError(f"FenchelYoungLoss: num_samples must be at least 1, got {num_samples}")
         self.layer = layer
@@ -106,11 +107,12 @@ class SPOPlusLoss(nn.Module):
         reduction: "mean" over the batch, "sum", or "none" for (B,).
 
     Raises:
-        ValueError: an unknown reduction.
+        ValueError: an unknown reduction, solutions of another shape.
     """
 
     def __init__(self, layer: SolverLayer, reduction: Reduction = "mean") -> None:
         super().__init__()
+        _check_shapes("SPOPlusLoss", layer)
         self.layer = layer
         self.reduction = _checked_reduction(reduction)
 
@@ -248,6 +250,12 @@ def _mean_of_solved(values: Tensor, solved: Solved) -> Tensor:
     if solved.ok is not None:
         values = torch.where(solved.ok.reshape(*solved.ok.shape, *(1 for _ in values.shape[2:])), values, 0.0)
     return values.mean(1)
+
+
+def _check_shapes(loss: str, layer: SolverLayer) -> None:
+    shapes = layer.adapter.instance_shape, layer.adapter.solution_shape
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"{loss}: expected solutions of theta's shape {shapes[0]}, got {shapes[1]}")
 
 
 def _check_target(theta: Tensor, target: Tensor) -> None:

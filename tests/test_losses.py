@@ -158,6 +158,14 @@ def test_scalar_instances(kind):
 
 
 @pytest.mark.parametrize("kind", [FenchelYoungLoss, SPOPlusLoss])
+def test_solutions_of_another_shape_are_refused(kind):
+    """They could broadcast, to losses that are wrong."""
+    layer = SolverLayer(function_adapter(lambda theta: theta.max(keepdims=True), n=3, solution_shape=(1,)))
+    with pytest.raises(ValueError, match=r"Loss: expected solutions of theta's shape \(3,\), got \(1,\)"):
+        kind(layer)
+
+
+@pytest.mark.parametrize("kind", [FenchelYoungLoss, SPOPlusLoss])
 def test_context_may_be_called_target(kind):
     """As that of shortest paths is; path by path, the adapter's own target gives the same."""
     torch.manual_seed(0)
