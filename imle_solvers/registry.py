@@ -64,4 +64,4 @@ def _installed() -> dict[str, EntryPoint]:
 
 
 def _identity(factory: Callable[..., SolverAdapter]) -> tuple[str, str]:
-    return factory.__module__, factory.__qualname__
+    return factory.__module__, getattr(factory, "__qualname__", repr(factory))  # a partial has no name

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import textwrap
 
 import pytest
 
+from imle_adapters import TopKAdapter
 from imle_solvers import available_adapters, make_adapter, register_adapter, registry
 from tests.solvers import top_k
 
@@ -54,6 +56,14 @@ def test_a_name_is_taken_once():
         register_adapter("choose")(lambda: top_k(3, 1))
     with pytest.raises(ValueError, match="'top_k' is already registered"):
         register_adapter("top_k")(top_k)
+
+
+def test_a_partial_may_be_registered_again_but_not_another():
+    for _ in range(2):
+        register_adapter("choose")(functools.partial(TopKAdapter, 4, 2))
+    assert make_adapter("choose").instance_shape == (4,)
+    with pytest.raises(ValueError, match="'choose' is already registered"):
+        register_adapter("choose")(functools.partial(TopKAdapter, 5, 2))
 
 
 @pytest.mark.parametrize("name", ["", 3])
