@@ -60,7 +60,7 @@ class IMLE(PerturbAndMAP):
             skip_known=skip_known,
         )
         self.target = Target() if target is None else target
-        if not callable(self.target):
+        if isinstance(target, type) or not callable(self.target):
             raise TypeError(f"IMLE: expected a target such as Target(alpha=1.0, beta=10.0), got {target!r}")
         if scale_gradient and not isinstance(self.target, Target):
             raise ValueError(f"IMLE: scale_gradient divides by the beta of a Target, which {target!r} does not have")

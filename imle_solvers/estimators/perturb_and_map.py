@@ -41,7 +41,8 @@ class PerturbAndMAP(Estimator):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        if noise is not None and noise != "auto" and not callable(getattr(noise, "sample", None)):
+        unfit = isinstance(noise, type) or not callable(getattr(noise, "sample", None))
+        if noise is not None and noise != "auto" and unfit:
             raise TypeError(f'{name}: expected noise with a sample method, "auto" or None, got {noise!r}')
         check_temperature(name, "input_noise_temperature", input_noise_temperature)
         check_temperature(name, "target_noise_temperature", target_noise_temperature)

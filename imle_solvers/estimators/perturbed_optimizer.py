@@ -48,7 +48,7 @@ class PerturbedOptimizer(Estimator):
     ) -> None:
         super().__init__()
         self.noise = Normal() if noise is None else noise
-        if not isinstance(self.noise, ScoredNoise):
+        if isinstance(noise, type) or not isinstance(self.noise, ScoredNoise):
             raise TypeError(
                 f"PerturbedOptimizer: expected noise with a score, such as Normal() or Gumbel(), got {noise!r}; "
                 "without a density in closed form its gradient is unknown"
