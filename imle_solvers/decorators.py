@@ -189,8 +189,9 @@ def imle(
     """Makes a solver on batches of tensors differentiable by I-MLE. A function, or a decorator.
 
     The solver takes (N, *instance_shape) and returns solutions of that shape. The result takes theta,
-    (B, *instance_shape), and returns (B * S * M, *instance_shape), the sample axis inside. Further tensors of B rows
-    are repeated for the samples, and go to the solver in both solves; everything else goes to it as it is.
+    (B, *instance_shape), and returns (B * S * M, *instance_shape), the sample axis inside. Further tensors have B rows;
+    they are repeated for the samples, and go to the solver in both solves. Everything else, with tensors of no axis,
+    goes to it as it is; what all instances share may be a closure.
 
     Args:
         function: the solver; None: decorates.
@@ -206,7 +207,8 @@ def imle(
 
     Raises:
         TypeError: a target without `params`, or noise without `sample`. When called: theta of no floating dtype.
-        ValueError: both names of the temperature, or numbers out of range. When called: NaN or infinity in theta.
+        ValueError: both names of the temperature, or numbers out of range. When called: NaN or infinity in theta, or a
+            further tensor of another number of rows.
     """
     if input_noise_temperature is not None and theta_noise_temperature is not None:
         raise ValueError("input_noise_temperature and theta_noise_temperature are two names for one; give one")
