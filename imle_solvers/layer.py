@@ -41,7 +41,8 @@ class SolverLayer(nn.Module):
         on_failure: what happens to instances that do not end OPTIMAL. "raise": `SolveError`. "zero_grad": the
             solution is zero and gives zero gradient. "keep": FEASIBLE solutions are used as they are, the rest raise.
             `stats()` counts them in any case.
-        generator: where noise is drawn from; its state is part of the layer's state_dict. None: torch's default.
+        generator: where noise is drawn from; its state is part of the layer's state_dict. None: torch's default, the
+            only one that `torch.utils.checkpoint` sets back before it repeats a forward pass.
 
     Attributes:
         on_progress: None, or a function that is called as `on_progress(solved, N)` each time that a part of a batch of
