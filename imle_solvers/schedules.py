@@ -8,7 +8,8 @@ A schedule is a small callable from the step, counted from zero, to the value:
         layer.estimator.target = Target(alpha=1.0, beta=beta(step))
         ...
 
-Before step 0 and after `steps` the value stays at the end it has reached.
+Before step 0 and after `steps` the value stays at the end it has reached. Both passes of a step read these attributes,
+so set them before a forward pass, and not again until its backward pass is done.
 """
 
 from __future__ import annotations
