@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -110,33 +110,40 @@ class SumOfGamma(_TorchNoise):
         if isinstance(self.k, str):
             raise ValueError('SumOfGamma: k="auto" is for a layer, whose adapter knows the number of ones; give k here')
         if self.method == "quantile":
-            _fill_by_quantiles(noise, generator, _quantiles(float(self.k), self.terms, noise.device, noise.dtype))
+            _fill_by_quantiles(noise, generator, float(self.k), self.terms)
         else:
             _fill_by_gammas(noise, generator, self.k, self.terms)
 
 
-@functools.lru_cache(maxsize=16)
-@torch.inference_mode(False)  # a table first needed in inference mode serves training, too
-def _quantiles(k: float, terms: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    return torch.from_numpy(quantile_table(k, terms)).to(device, dtype)
-
-
-def _fill_by_quantiles(noise: Tensor, generator: Generator | None, table: Tensor) -> None:
+def _fill_by_quantiles(noise: Tensor, generator: Generator | None, k: float, terms: int) -> None:
     if noise.device.type == "cpu":
-        _fill_by_kernel(noise, generator, table)
+        _fill_by_kernel(noise, generator, k, terms)
         return
+    table = _table_on(noise.device, noise.dtype, k, terms)
     for part in noise.view(-1).uniform_(generator=generator).split(rows_at_once(noise)):
         _look_up(part, table)
 
 
 @graph_break
-def _fill_by_kernel(noise: Tensor, generator: Generator | None, table: Tensor) -> None:
+def _fill_by_kernel(noise: Tensor, generator: Generator | None, k: float, terms: int) -> None:
     from imle_solvers import noise_kernels  # here, as Numba takes a while to import
 
+    array = noise.view(-1).numpy()
     # From torch's generator comes only where the kernel's own numbers start.
     key, stream = torch.empty(2, dtype=torch.int64, device=noise.device).random_(generator=generator).tolist()
     fill = noise_kernels.fill_float64 if noise.dtype == torch.float64 else noise_kernels.fill_float32
-    fill(key, stream, table.numpy(), noise.view(-1).numpy())
+    fill(key, stream, _table(array.dtype, k, terms), array)
+
+
+@functools.lru_cache(maxsize=16)
+def _table(dtype: Any, k: float, terms: int) -> Any:
+    return quantile_table(k, terms).astype(dtype)
+
+
+@functools.lru_cache(maxsize=16)
+@torch.inference_mode(False)  # a table first needed in inference mode serves training, too
+def _table_on(device: torch.device, dtype: torch.dtype, k: float, terms: int) -> Tensor:
+    return torch.from_numpy(quantile_table(k, terms)).to(device, dtype)
 
 
 def _look_up(uniform: Tensor, table: Tensor) -> None:
@@ -207,14 +214,15 @@ def resolve_noise(noise: Noise | Literal["auto"], num_ones: float | None) -> Noi
     Raises:
         ValueError: `SumOfGamma(k="auto")`, and the number is unknown.
     """
+    k = None if num_ones is None else min(max(num_ones, 1.0), K_RANGE[1])
     if noise == "auto":
-        return Gumbel() if num_ones is None else SumOfGamma(k=max(num_ones, 1.0))
+        return Gumbel() if k is None else SumOfGamma(k)
     assert not isinstance(noise, str)
     if isinstance(noise, SumOfGamma) and noise.k == "auto":
-        if num_ones is None:
+        if k is None:
             raise ValueError(
                 'SumOfGamma: k="auto" needs an adapter that knows the number of ones in a solution (num_ones); this '
                 "one does not, so give k"
             )
-        return replace(noise, k=max(num_ones, 1.0))
+        return replace(noise, k=k)
     return noise

@@ -28,6 +28,11 @@ def test_the_check_takes_instances_of_any_shape(shape):
     check_adapter(adapter, torch.randn(4, *shape, dtype=torch.float64))
 
 
+def test_the_check_takes_functions_without_a_name():
+    adapter = FunctionAdapter(lambda theta: theta > 0, sense="max", instance_shape=(3,), binary=True)
+    check_adapter(adapter, torch.randn(4, 3, dtype=torch.float64))
+
+
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("num_samples", [None, 3])
 def test_it_trains(name, num_samples):

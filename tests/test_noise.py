@@ -11,6 +11,7 @@ import torch
 
 from imle_adapters import TopKAdapter
 from imle_solvers import IMLE, Gumbel, Normal, SolverLayer, SumOfGamma
+from imle_solvers.noise import resolve_noise
 from tests.solvers import top_k
 
 NOISES = [SumOfGamma(3.0, 5), SumOfGamma(15.6), SumOfGamma(15.6, method="gamma"), Gumbel(), Normal()]
@@ -87,6 +88,8 @@ def test_k_comes_from_the_adapter_where_it_is_left_to_it():
 
     expected = sample(TopKAdapter(5, 2), SumOfGamma(k=2, terms=7))
     assert torch.equal(sample(TopKAdapter(5, 2), SumOfGamma(terms=7)), expected)
+    assert resolve_noise("auto", 1e9) == resolve_noise(SumOfGamma(), 1e9) == SumOfGamma(1e6)  # what tables are good for
+    assert resolve_noise("auto", 0.0) == SumOfGamma(1.0)
     with pytest.raises(ValueError, match="this one does not, so give k"):
         sample(top_k(5, 2), SumOfGamma())
     with pytest.raises(ValueError, match="give k here"):

@@ -13,7 +13,7 @@ import scipy.stats
 import torch
 
 from imle_solvers import IMLE, SolverLayer, SumOfGamma
-from imle_solvers.noise import _look_up, _quantiles
+from imle_solvers.noise import _look_up, _table, _table_on
 from imle_solvers.noise_kernels import fill_float32, fill_float64, random_bits
 from imle_solvers.sum_of_gamma import K_RANGE, MOST_TERMS, quantile_table, tail_probabilities
 from tests.solvers import top_k
@@ -21,6 +21,9 @@ from tests.solvers import top_k
 # With unbounded densities (k > terms), with terms whose sum is all but normal (k << 1), and with all but certain draws.
 SETTINGS = [(1.0, 1), (5.0, 1), (1000.0, 1), (1.0, 10), (15.6, 10), (21.0, 10), (300.0, 10), (39.0, 100), (1.0, 1000)]
 SETTINGS += [(0.3, 3), (0.01, 50), (1000.0, 1000), (2.5, 10**5)]
+
+
+CPU = torch.device("cpu")
 
 
 def logits():
@@ -136,10 +139,10 @@ def test_kernels_and_operations_of_torch_look_up_the_same(k, terms, dtype):
     upper, digits = (number >> number.dtype.type(digits - 1)).astype(bool), digits - 1
     tail = ((number & number.dtype.type(2**digits - 1)).astype(float) + 0.5) / 2 ** (digits + 1)
     expected = torch.from_numpy(np.where(upper, 1 - tail, tail))
-    _look_up(expected, _quantiles(k, terms, torch.device("cpu"), torch.float64))
+    _look_up(expected, _table_on(CPU, torch.float64, k, terms))
     noise = np.zeros(len(tail) - 7, torch.empty(0, dtype=dtype).numpy().dtype)
     fill = fill_float32 if dtype is torch.float32 else fill_float64
-    fill(key, stream, _quantiles(k, terms, torch.device("cpu"), dtype).numpy(), noise)
+    fill(key, stream, _table(noise.dtype, k, terms), noise)
     assert noise == pytest.approx(expected.numpy()[:-7], rel=1e-5 if dtype is torch.float32 else 1e-12, abs=1e-6)
 
 
@@ -148,7 +151,7 @@ def test_kernels_and_operations_of_torch_look_up_the_same(k, terms, dtype):
 def test_extreme_uniform_numbers_make_finite_noise_in_order(k, terms, dtype):
     step = torch.finfo(dtype).eps / 2
     noise = torch.tensor([0.0, step, 2 * step, 0.5, 1 - 2 * step, 1 - step, 1.0], dtype=dtype)
-    _look_up(noise, _quantiles(k, terms, torch.device("cpu"), dtype))
+    _look_up(noise, _table_on(CPU, dtype, k, terms))
     assert bool(noise.isfinite().all())
     assert bool((noise.diff() >= 0).all())
     assert bool((noise[3:6].diff() > 0).all())
@@ -159,7 +162,7 @@ def test_extreme_uniform_numbers_make_finite_noise_in_order(k, terms, dtype):
 def test_the_operations_of_torch_make_the_same_law(k, terms, dtype, generator):
     """Those that draw on other devices than the CPU."""
     sample = torch.empty(200_000, dtype=dtype).uniform_(generator=generator)
-    _look_up(sample, _quantiles(k, terms, torch.device("cpu"), dtype))
+    _look_up(sample, _table_on(CPU, dtype, k, terms))
     expected = SumOfGamma(k, terms).sample((200_000,), generator=generator, dtype=dtype)
     # In float32 the least draws of k = 21 lie too close together to be told apart.
     assert scipy.stats.ks_2samp(sample.numpy().round(6), expected.numpy().round(6)).pvalue > 0.001
@@ -185,7 +188,7 @@ def test_noise_does_not_depend_on_where_its_table_was_first_needed():
         return SumOfGamma(3.25, 6).sample((30,), generator=generator, device="cpu", dtype=torch.float32)
 
     expected = draw()
-    _quantiles.cache_clear()
+    _table.cache_clear()
     torch.set_default_dtype(torch.float16)
     try:
         with torch.device("meta"), torch.inference_mode():
@@ -196,7 +199,7 @@ def test_noise_does_not_depend_on_where_its_table_was_first_needed():
 
 
 def test_a_layer_learns_after_noise_was_first_drawn_in_inference_mode():
-    _quantiles.cache_clear()
+    _table.cache_clear()
     layer = SolverLayer(top_k(5, 2), estimator=IMLE(SumOfGamma(2.125)), num_workers=0)
     theta = torch.zeros(3, 5, requires_grad=True)
     with torch.inference_mode():
@@ -209,7 +212,7 @@ def test_threads_draw_the_same():
     def draw(_):
         return SumOfGamma(4.75, 8).sample((1000,), generator=torch.Generator().manual_seed(2))
 
-    _quantiles.cache_clear()
+    _table.cache_clear()
     with ThreadPoolExecutor(4) as pool:
         samples = list(pool.map(draw, range(12)))
     assert all(torch.equal(sample, samples[0]) for sample in samples)
