@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -189,6 +190,43 @@ def test_use_after_close(executor):
         executor.solve(function_adapter(identity), np.ones((2, 2)))
     with pytest.raises(ClosedError):
         SolverLayer(top_k(3, 1), executor=executor)
+
+
+def test_close_while_another_thread_is_in_a_batch_that_fails():
+    executor, begun = ProcessExecutor(1), threading.Event()
+
+    def stop(solved, rows):
+        begun.set()
+        while not executor.closed:
+            time.sleep(0.01)
+        time.sleep(0.2)  # in which close() comes to wait for the batch
+        raise RuntimeError("enough")
+
+    def use():
+        with pytest.raises(RuntimeError, match="enough"):
+            executor.solve(function_adapter(identity), np.ones((4, 2)), on_progress=stop)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    begun.wait()
+    executor.close()
+    thread.join()
+    assert executor._pool is None
+
+
+def test_a_batch_that_waited_for_its_turn_starts_no_workers_after_close():
+    executor = ProcessExecutor(1)
+    with ThreadPoolExecutor(2) as threads:
+        with executor._lock:
+            batch = threads.submit(executor.solve, function_adapter(identity), np.ones((4, 2)))
+            time.sleep(0.1)
+            closing = threads.submit(executor.close)
+            while not executor.closed:
+                time.sleep(0.01)
+        closing.result()
+        with pytest.raises(ClosedError):
+            batch.result()
+    assert executor._pool is None
 
 
 @pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])

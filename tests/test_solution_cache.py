@@ -13,6 +13,7 @@ from imle_adapters import ShortestPathAdapter
 from imle_solvers import (
     IMLE,
     AdapterError,
+    ClosedError,
     Normal,
     ProcessExecutor,
     SerialExecutor,
@@ -142,6 +143,14 @@ def test_errors_name_the_row_of_the_batch_though_others_are_not_solved():
     thetas[solved[1]] = -1
     with pytest.raises(AdapterError, match=f"row {solved[1]} of the batch"):
         cache.solve(adapter, thetas)
+
+
+def test_with_the_inside_closed_nothing_is_solved():
+    with ProcessExecutor(1) as inside:
+        cache = SolutionCache(inside)
+    with pytest.raises(ClosedError, match="ProcessExecutor"):
+        cache.solve(top_k(3, 1), np.eye(3))
+    assert inside._pool is None
 
 
 def test_errors_arrive_and_the_inside_is_not_closed():

@@ -63,8 +63,7 @@ class Executor(ABC):
             AdapterError: the adapter raised or returned nonsense, naming the row.
             WorkerDiedError: worker processes cannot start, or die while building the adapter's state.
         """
-        if self._closed:
-            raise ClosedError(f"{self!r} is closed; make a new one")
+        self._check_open()
         if len(thetas) == 0:
             return Solutions(np.zeros((0, *adapter.solution_shape), dtype=thetas.dtype), np.zeros(0, dtype=np.uint8))
         progress = None if on_progress is None else _counted(on_progress, len(thetas))
@@ -72,6 +71,7 @@ class Executor(ABC):
 
     def run(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None) -> Solutions:
         """Solves a batch of at least one row and times it, for executors that are made of others."""
+        self._check_open()
         begin = time.perf_counter()
         solutions = self._solve(adapter, thetas, context, progress)
         if solutions.report is None:
@@ -87,6 +87,10 @@ class Executor(ABC):
 
     def prepare(self, adapter: SolverAdapter) -> None:  # noqa: B027 - nothing to do is a fine answer
         """Begins, without waiting, what the first batch of this adapter would have to wait for."""
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"{self!r} is closed; make a new one")
 
     @property
     def closed(self) -> bool:

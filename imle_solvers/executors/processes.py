@@ -76,6 +76,7 @@ class ProcessExecutor(Executor):
                 raise
 
     def _start(self) -> Pool:
+        self._check_open()  # with the lock, for which this thread may have waited while another closed
         if self._pool is None:
             self._pool = Pool(self.num_workers, self.timeout)
             weakref.finalize(self, _end, self._pool, self._lock)
@@ -90,10 +91,10 @@ class ProcessExecutor(Executor):
         """Ends the worker processes."""
         super().close()
         self._leave_fork()
-        if self._pool is not None:
-            with self._lock:
+        with self._lock:
+            if self._pool is not None:
                 self._pool.close()
-                self._pool = None
+            self._pool = None
 
     def __reduce__(self) -> tuple[type[ProcessExecutor], tuple[int, float | None]]:
         return ProcessExecutor, (self.num_workers, self.timeout)

@@ -97,6 +97,7 @@ class RayExecutor(Executor):
         from imle_solvers.executors.cluster import connection
         from imle_solvers.executors.cluster.actors import Actors
 
+        self._check_open()  # with the lock, for which this thread may have waited while another closed
         asked = self._settings[1]
         if self._connection is None or not self._connection.alive():
             self._actors = None
