@@ -214,6 +214,24 @@ def test_close_while_another_thread_is_in_a_batch_that_fails():
     assert executor._pool is None
 
 
+def test_close_in_a_callback_is_for_after_the_batch(executor):
+    if isinstance(executor, AutoExecutor):
+        pytest.skip("is several executors, of which some come to their part of the batch after the close")
+    solved = executor.solve(
+        function_adapter(identity), np.ones((20, 2)), on_progress=lambda solved, rows: executor.close()
+    )
+    assert solved.values.sum() == 40
+    assert executor.closed and getattr(executor, "_pool", None) is None
+
+
+def test_a_callback_cannot_solve_with_the_workers_that_are_at_it(processes):
+    def again(solved, rows):
+        processes.solve(function_adapter(identity), np.ones((4, 2)))
+
+    with pytest.raises(RuntimeError, match="in the middle of a batch in this thread"):
+        processes.solve(function_adapter(identity), np.ones((4, 2)), on_progress=again)
+
+
 def test_a_batch_that_waited_for_its_turn_starts_no_workers_after_close():
     executor = ProcessExecutor(1)
     with ThreadPoolExecutor(2) as threads:

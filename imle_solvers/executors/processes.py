@@ -47,7 +47,8 @@ class ProcessExecutor(Executor):
                 'worker processes need a POSIX system and sys.executable; use executor="threads" or num_workers=0 here'
             )
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a callback or a signal handler may close in the middle of a batch
+        self._solving = False
         self._pool: Pool | None = None
         self._adapters = AdapterKeys()
 
@@ -63,8 +64,11 @@ class ProcessExecutor(Executor):
     ) -> Solutions:
         self._leave_fork()
         with self._lock:
+            if self._solving:
+                raise RuntimeError(f"{self!r} is in the middle of a batch in this thread; use another one in callbacks")
             key, pickled = self._adapters.number(adapter)
             pool = self._start()
+            self._solving = True
             try:
                 return pool.solve(key, pickled, adapter, thetas, context, progress)
             except AdapterError:
@@ -74,6 +78,10 @@ class ProcessExecutor(Executor):
                 self._pool = None  # first, since a second interrupt may come
                 pool.close(kill=True)
                 raise
+            finally:
+                self._solving = False
+                if self.closed:
+                    self._end_pool()
 
     def _start(self) -> Pool:
         self._check_open()  # with the lock, for which this thread may have waited while another closed
@@ -85,16 +93,20 @@ class ProcessExecutor(Executor):
 
     def _leave_fork(self) -> None:
         if self._pid != os.getpid():  # the lock is in whatever state it was
-            self._pid, self._pool, self._lock = os.getpid(), None, threading.Lock()
+            self._pid, self._pool, self._lock, self._solving = os.getpid(), None, threading.RLock(), False
 
     def close(self) -> None:
-        """Ends the worker processes."""
+        """Ends the worker processes, after the batch that they are at."""
         super().close()
         self._leave_fork()
         with self._lock:
-            if self._pool is not None:
-                self._pool.close()
-            self._pool = None
+            if not self._solving:
+                self._end_pool()
+
+    def _end_pool(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+        self._pool = None
 
     def __reduce__(self) -> tuple[type[ProcessExecutor], tuple[int, float | None]]:
         return ProcessExecutor, (self.num_workers, self.timeout)
@@ -104,7 +116,7 @@ class ProcessExecutor(Executor):
         return f"ProcessExecutor(num_workers={self.num_workers}{timeout})"
 
 
-def _end(pool: Pool, lock: threading.Lock) -> None:
+def _end(pool: Pool, lock: threading.RLock) -> None:
     # At exit another thread may be in a batch, and must not see its workers vanish; they end by their lifelines.
     if lock.acquire(blocking=False):
         pool.close()

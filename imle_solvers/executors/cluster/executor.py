@@ -68,7 +68,8 @@ class RayExecutor(Executor):
         self.start_timeout = start_timeout
         self.num_workers = 0 if num_workers is None else check_num_workers(num_workers)
         self._settings = address, num_workers, dict(self.resources), start_timeout
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a callback or a signal handler may close in the middle of a batch
+        self._solving = False
         self._connection: Connection | None = None
         self._actors: Actors | None = None
         self._leave: Callable[[], object] | None = None
@@ -78,9 +79,12 @@ class RayExecutor(Executor):
         self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
     ) -> Solutions:
         with self._lock:
+            if self._solving:
+                raise RuntimeError(f"{self!r} is in the middle of a batch in this thread; use another one in callbacks")
             key, pickled = self._adapters.number(adapter)
             actors = self._start()
             actors.forget(self._adapters.dropped())
+            self._solving = True
             try:
                 return actors.solve(key, pickled, adapter, thetas, context, progress)
             except AdapterError:
@@ -90,6 +94,10 @@ class RayExecutor(Executor):
                 actors.close()
                 self._actors = None
                 raise
+            finally:
+                self._solving = False
+                if self.closed:
+                    self._end()
 
     def _start(self) -> Actors:
         """The actors, on a cluster; both anew where there are none, or where Ray was shut down in the meantime."""
@@ -110,14 +118,18 @@ class RayExecutor(Executor):
         return self._actors
 
     def close(self) -> None:
-        """Ends the actors, and Ray if it was started for executors of which this is the last."""
+        """Ends the actors after the batch that they are at, and Ray if no other executor uses what was started."""
         super().close()
         with self._lock:
-            if self._actors is not None:
-                self._actors.close()
-            if self._leave is not None:
-                self._leave()
-            self._actors = self._connection = None
+            if not self._solving:
+                self._end()
+
+    def _end(self) -> None:
+        if self._actors is not None:
+            self._actors.close()
+        if self._leave is not None:
+            self._leave()
+        self._actors = self._connection = None
 
     def __reduce__(self) -> tuple[object, ...]:
         return _make, self._settings
