@@ -52,20 +52,24 @@ def solve_chunk(adapter: SolverAdapter, state: Any, thetas: FloatArray, context:
         problem = f"{adapter!r} failed on rows {start} to {start + len(thetas) - 1}"
         raise AdapterError(f"{problem}: {type(error).__name__}: {error}") from error
     _check_solutions(adapter, solved, len(thetas))
-    # Of theta's dtype whatever the adapter made, so that every executor returns the same.
+    # Of the same dtypes whatever the adapter made, so that every executor returns the same.
     solved.values = solved.values.astype(thetas.dtype, copy=False)
+    solved.statuses = solved.statuses.astype(np.uint8, copy=False)
     return solved
 
 
 def _check_solutions(adapter: SolverAdapter, solved: Any, rows: int) -> None:
     if not isinstance(solved, Solutions):
         raise AdapterError(f"{adapter!r}: solve_batch must return Solutions, got {type(solved).__name__}")
-    expected = (rows, *adapter.solution_shape)
-    if solved.values.shape != expected:
-        raise AdapterError(f"{adapter!r}: expected solutions of shape {expected}, got {solved.values.shape}")
-    if solved.values.dtype.kind not in "biuf":
-        raise AdapterError(f"{adapter!r}: expected solutions of real numbers, got {solved.values.dtype}")
-    if solved.statuses.shape != (rows,):
-        raise AdapterError(f"{adapter!r}: expected statuses of shape {(rows,)}, got {solved.statuses.shape}")
-    if np.count_nonzero(solved.statuses) and solved.statuses.max() > max(Status):
-        raise AdapterError(f"{adapter!r}: statuses must be codes of Status, got {solved.statuses.max()}")
+    expected = {"solutions": (solved.values, (rows, *adapter.solution_shape)), "statuses": (solved.statuses, (rows,))}
+    for name, (array, shape) in expected.items():
+        if not isinstance(array, np.ndarray):
+            raise AdapterError(f"{adapter!r}: expected {name} in an array, got {type(array).__name__}")
+        if array.shape != shape:
+            raise AdapterError(f"{adapter!r}: expected {name} of shape {shape}, got {array.shape}")
+        if array.dtype.kind not in "biuf":
+            raise AdapterError(f"{adapter!r}: expected {name} of real numbers, got {array.dtype}")
+    if np.count_nonzero(solved.statuses):  # OPTIMAL is 0
+        unknown = ~np.isin(solved.statuses, list(Status))
+        if unknown.any():
+            raise AdapterError(f"{adapter!r}: statuses must be codes of Status, got {solved.statuses[unknown][0]}")

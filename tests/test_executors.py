@@ -24,7 +24,10 @@ from imle_solvers import (
     ClosedError,
     ProcessExecutor,
     SerialExecutor,
+    Solutions,
+    SolverAdapter,
     SolverLayer,
+    Status,
     ThreadExecutor,
 )
 from imle_solvers.executors import make_executor
@@ -173,6 +176,33 @@ def test_a_state_that_cannot_be_built(executor):
 def test_a_solution_of_the_wrong_shape(executor, wrong):
     with pytest.raises(AdapterError, match=r"row 0 .*(expected a solution|could not convert)"):
         executor.solve(function_adapter(lambda theta: wrong), np.ones((2, 2)))
+
+
+class Returns(SolverAdapter):
+    """Returns these solutions and statuses, whatever they are."""
+
+    sense, instance_shape = "max", (2,)
+
+    def __init__(self, values, statuses):
+        self.values, self.statuses = values, statuses
+
+    def solve_batch(self, state, thetas, context):
+        return Solutions(self.values, self.statuses)
+
+
+def test_a_batch_of_nonsense(executor):
+    for values, statuses, message in (
+        ([[0.0, 1.0]], np.zeros(1), "expected solutions in an array, got list"),
+        (np.ones((1, 2)), [0], "expected statuses in an array, got list"),
+        (np.ones((1, 2)), np.array([None]), "expected statuses of real numbers, got object"),
+        (np.ones((1, 2)), np.array([6]), "codes of Status, got 6"),
+        (np.ones((1, 2)), np.array([-1]), "codes of Status, got -1"),
+        (np.ones((1, 2)), np.array([1.5]), "codes of Status, got 1.5"),
+    ):
+        with pytest.raises(AdapterError, match=message):
+            executor.solve(Returns(values, statuses), np.ones((1, 2)))
+    solved = executor.solve(Returns(np.ones((1, 2)), np.array([2.0])), np.ones((1, 2)))
+    assert solved.statuses.dtype == np.uint8 and solved.statuses.tolist() == [Status.INFEASIBLE]
 
 
 def test_an_adapter_that_cannot_travel(processes):
