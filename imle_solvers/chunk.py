@@ -54,7 +54,7 @@ def solve_chunk(adapter: SolverAdapter, state: Any, thetas: FloatArray, context:
     _check_solutions(adapter, solved, len(thetas))
     # Of the same dtypes whatever the adapter made, so that every executor returns the same.
     solved.values = solved.values.astype(thetas.dtype, copy=False)
-    solved.statuses = solved.statuses.astype(np.uint8, copy=False)
+    solved.statuses = solved.statuses.astype(np.uint8)
     return solved
 
 

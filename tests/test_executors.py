@@ -205,6 +205,26 @@ def test_a_batch_of_nonsense(executor):
     assert solved.statuses.dtype == np.uint8 and solved.statuses.tolist() == [Status.INFEASIBLE]
 
 
+class Reuses(SolverAdapter):
+    """Returns the same memory each time."""
+
+    sense, instance_shape = "max", (2,)
+
+    def build(self):
+        return Solutions(np.empty((1, 2)), np.empty(1, dtype=np.uint8))
+
+    def solve_batch(self, state, thetas, context):
+        state.values[:], state.statuses[:] = thetas, int(thetas[0, 0])
+        return Solutions(state.values, state.statuses)
+
+
+def test_solutions_do_not_change_with_the_next_batch(executor):
+    adapter = Reuses()
+    first, second = (executor.solve(adapter, np.full((1, 2), status)) for status in (1.0, 2.0))
+    assert (first.values == 1).all() and (first.statuses == 1).all()
+    assert (second.values == 2).all() and (second.statuses == 2).all()
+
+
 def test_an_adapter_that_cannot_travel(processes):
     lock = threading.Lock()
     with pytest.raises(AdapterError, match="cannot be sent to worker processes.*Make it picklable"):
