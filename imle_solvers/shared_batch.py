@@ -136,6 +136,8 @@ def above_standard_streams(descriptor: int) -> int:
     """The same file by a number that is none of the standard streams', which a daemon may have closed."""
     import fcntl  # not on Windows, where the rest of this package works
 
+    if descriptor > 2:
+        return descriptor
     try:
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
     finally:

@@ -106,6 +106,29 @@ def test_a_program_that_a_solver_left_running_does_not_hold_up_the_batch():
     assert time.monotonic() - begin < 14  # and not for as long as the program runs
 
 
+@pytest.mark.parametrize("end", ["executor.close()", "pass", "os.kill(pids(executor)[0], signal.SIGTERM)"])
+def test_a_program_that_a_state_keeps_running_ends_with_its_worker(start, end):
+    program = start(
+        f"""
+        from imle_solvers import SolverAdapter
+
+        class Served(SolverAdapter):
+            sense, instance_shape = "max", (2,)
+
+            def build(self):
+                return subprocess.Popen(["sleep", "600"])
+
+            def solve(self, state, theta):
+                return theta * (state.poll() is None)
+
+        executor, adapter = ProcessExecutor(1), Served()
+        say(executor.solve(adapter, np.ones((2, 2))).values.sum())
+        {end}
+        """
+    )
+    assert program.end() == (0, "4.0\n", "")
+
+
 @pytest.mark.parametrize("end", ["timeout", "close", "kill"])
 def test_a_program_that_a_solver_runs_ends_with_its_worker(start, end):
     program = start(

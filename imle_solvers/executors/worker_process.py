@@ -46,27 +46,29 @@ class WorkerProcess:
     def _start(self, memory: int) -> None:
         # What can be imported here can be imported there; "" is a notebook's own folder.
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        self._lifeline: list[int] = []
         self.connection, theirs = Pipe()
-        lifeline, self._lifeline = map(above_standard_streams, os.pipe())
-        passed = above_standard_streams(os.dup(theirs.fileno()))
-        descriptors = [passed, memory, lifeline]
-        # -P: the working directory is on the path only if it is on ours.
-        command = [sys.executable, "-P", "-m", "imle_solvers.worker", *map(str, descriptors)]
         try:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
-                pass_fds=descriptors,
-                start_new_session=True,  # Ctrl-C is for the parent alone, from the first moment on
-            )
+            self._lifeline += map(above_standard_streams, os.pipe())
+            passed = above_standard_streams(os.dup(theirs.fileno()))
+            descriptors = [passed, memory, self._lifeline[0]]
+            # -P: the working directory is on the path only if it is on ours.
+            command = [sys.executable, "-P", "-m", "imle_solvers.worker", *map(str, descriptors)]
+            try:
+                self.process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
+                    pass_fds=descriptors,
+                    start_new_session=True,  # Ctrl-C is for the parent alone, from the first moment on
+                )
+            finally:
+                os.close(passed)
         except BaseException:
             self.release()
             raise
         finally:
             theirs.close()
-            os.close(passed)
-            os.close(lifeline)
 
     @property
     def ended(self) -> bool:
@@ -117,11 +119,11 @@ class WorkerProcess:
             self.process.wait()
 
     def release(self) -> None:
-        """Closes what the parent holds of it. May be called again."""
+        """Closes what the parent holds of it, which ends programs that it left running. May be called again."""
         self.connection.close()
-        if self._lifeline >= 0:
-            os.close(self._lifeline)
-            self._lifeline = -1
+        # The writing end first: while the other is there, the kernel tells the group, even if the process has ended.
+        while self._lifeline:
+            os.close(self._lifeline.pop())
 
 
 def cannot_start(error: OSError) -> OSError:
