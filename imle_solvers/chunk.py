@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from typing import Any
 
 import numpy as np
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.by_adapter import ByAdapter
 from imle_solvers.errors import AdapterError
 from imle_solvers.status import Status
 
@@ -17,19 +17,15 @@ class States(threading.local):
     """The native states that adapters built in this thread, each dropped with its adapter."""
 
     def __init__(self) -> None:
-        # By id, not by equality: adapters may be dataclasses, which do not hash.
-        self._states: dict[int, tuple[weakref.ref[SolverAdapter], Any]] = {}
+        self._states: ByAdapter[tuple[Any]] = ByAdapter()
 
     def of(self, adapter: SolverAdapter) -> Any:
         """The state of `adapter` in this thread, built at the first call."""
-        key = id(adapter)
-        known = self._states.get(key)
-        if known is not None and known[0]() is adapter:
-            return known[1]
-        state = build_state(adapter)
-        states = self._states
-        self._states[key] = weakref.ref(adapter, lambda _: states.pop(key, None)), state
-        return state
+        known = self._states.get(adapter)
+        if known is None:
+            known = (build_state(adapter),)  # which may be None
+            self._states.set(adapter, known)
+        return known[0]
 
 
 def build_state(adapter: SolverAdapter) -> Any:

@@ -187,7 +187,7 @@ def test_records_go_with_their_adapters():
         executor.solve(adapter, np.ones((2, 2)))
         assert len(executor._records) == 1
         del adapter
-        assert not executor._records
+        assert len(executor._records) == 0
 
 
 @pytest.mark.parametrize("kind", [SerialExecutor, lambda: ThreadExecutor(2), lambda: AutoExecutor(2)])

@@ -6,12 +6,13 @@ import gc
 import os
 import signal
 import time
+import weakref
 
 import numpy as np
 import pytest
 import torch
 
-from imle_solvers import ProcessExecutor, SerialExecutor, SolverLayer, Status, ThreadExecutor
+from imle_solvers import ProcessExecutor, SerialExecutor, SolutionCache, SolverLayer, Status, ThreadExecutor
 from tests.programs import alive, needs_proc, pids
 from tests.solvers import function_adapter, identity, top_k
 
@@ -55,6 +56,28 @@ def test_a_layer_in_a_reference_cycle_takes_its_workers_with_it():
     del layer
     gc.collect()
     assert not any(alive(pid) for pid in workers)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keeps"),
+    [
+        (lambda: ProcessExecutor(1), lambda executor: executor._adapters),
+        (lambda: ThreadExecutor(1), lambda executor: executor._row_seconds),
+        (lambda: SolutionCache(SerialExecutor()), lambda executor: executor._kept),
+    ],
+    ids=["processes", "threads", "cache"],
+)
+def test_what_an_executor_knows_of_an_adapter_goes_with_either(kind, keeps):
+    adapter = top_k(3, 1)
+    with kind() as executor:
+        executor.solve(adapter, np.eye(3))
+    kept = weakref.ref(keeps(executor))
+    gc.disable()  # at once, and not when cycles are looked for
+    try:
+        del executor
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("end", ["close", "collect", "with"])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import weakref
 from collections import Counter
 
 from imle_solvers.adapter import Context, FloatArray, Parallelism, Solutions, SolverAdapter
+from imle_solvers.by_adapter import ByAdapter
 from imle_solvers.errors import AdapterError
 from imle_solvers.executors.base import Executor, Progress, join, slice_context
 from imle_solvers.executors.cpus import check_num_workers
@@ -58,19 +58,18 @@ class AutoExecutor(Executor):
         self.num_workers = check_num_workers(num_workers)
         self._serial = SerialExecutor()
         self._workers: dict[str, Executor] = {}
-        self._records: dict[int, _Record] = {}
+        self._records: ByAdapter[_Record] = ByAdapter()
 
     def _solve(
         self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
     ) -> Solutions:
-        record = self._records.get(id(adapter))
+        record = self._records.get(adapter)
         if record is not None:
             return self._solve_where(record, adapter, thetas, context, progress)
         record = _Record(self.num_workers, adapter.parallelism)
         first = self._solve_in(self._serial, record, adapter, thetas[:1], slice_context(context, 0, 1), progress)
         # Kept from here on: had that row failed, the next batch would have to be the first.
-        self._records[id(adapter)] = record
-        weakref.finalize(adapter, self._records.pop, id(adapter), None).atexit = False
+        self._records.set(adapter, record)
         if len(thetas) == 1:
             return first
         rest = slice_context(context, 1, len(thetas))

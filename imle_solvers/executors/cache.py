@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import threading
-import weakref
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.by_adapter import ByAdapter
 from imle_solvers.errors import AdapterError
 from imle_solvers.executors.base import Executor, Progress
 from imle_solvers.report import Report
@@ -54,7 +54,7 @@ class SolutionCache(Executor):
         self.seed = seed
         self._random = np.random.default_rng(seed)
         self._lock = threading.Lock()
-        self._kept: dict[int, dict[bytes, FloatArray]] = {}
+        self._kept: ByAdapter[dict[bytes, FloatArray]] = ByAdapter()
 
     def _solve(
         self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
@@ -108,10 +108,11 @@ class SolutionCache(Executor):
         return solutions
 
     def _kept_of(self, adapter: SolverAdapter) -> dict[bytes, FloatArray]:
-        if id(adapter) not in self._kept:
-            self._kept[id(adapter)] = {}
-            weakref.finalize(adapter, self._kept.pop, id(adapter), None).atexit = False
-        return self._kept[id(adapter)]
+        kept = self._kept.get(adapter)
+        if kept is None:
+            kept = {}
+            self._kept.set(adapter, kept)
+        return kept
 
     def __reduce__(self) -> tuple[object, ...]:
         return _make, (self.executor, self.solve_ratio, self.max_size, self.seed)

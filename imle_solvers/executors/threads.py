@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.by_adapter import ByAdapter
 from imle_solvers.chunk import States, solve_chunk
 from imle_solvers.executors.base import CHUNKS_PER_WORKER, Executor, Progress, chunk_bounds, join, slice_context
 from imle_solvers.executors.cpus import check_num_workers
@@ -37,7 +38,7 @@ class ThreadExecutor(Executor):
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._pid = os.getpid()
-        self._row_seconds: dict[int, float] = {}
+        self._row_seconds: ByAdapter[float] = ByAdapter()
 
     def _solve(
         self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
@@ -74,16 +75,14 @@ class ThreadExecutor(Executor):
         return solutions
 
     def _num_chunks(self, adapter: SolverAdapter, rows: int) -> int:
-        seconds = self._row_seconds.get(id(adapter))
+        seconds = self._row_seconds.get(adapter)
         enough = rows if seconds is None else int(rows * seconds / _CHUNK_SECONDS)
         return min(rows, self.num_workers * CHUNKS_PER_WORKER, max(1, enough))
 
     def _measure(self, adapter: SolverAdapter, seconds: float) -> None:
-        known = self._row_seconds.get(id(adapter))
-        if known is None:
-            weakref.finalize(adapter, self._row_seconds.pop, id(adapter), None).atexit = False
+        known = self._row_seconds.get(adapter)
         # The least, not the mean: compiling a kernel, or waiting for a core, says nothing of the next batch.
-        self._row_seconds[id(adapter)] = seconds if known is None else min(1.1 * known, seconds)
+        self._row_seconds.set(adapter, seconds if known is None else min(1.1 * known, seconds))
 
     def _start(self) -> ThreadPoolExecutor:
         if self._pid != os.getpid():  # a fork has the pool's object, but none of its threads
