@@ -81,6 +81,12 @@ def test_a_matrix_product_in_a_worker_takes_one_thread(pool, monkeypatch):
     np.testing.assert_array_equal(pool.solve(function_adapter(threads), np.ones((4, 2))).values, 1)
 
 
+def test_entries_of_the_path_that_python_ignores_are_no_obstacle(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "path", [tmp_path, *sys.path])
+    with ProcessExecutor(1) as executor:
+        assert executor.solve(function_adapter(identity), np.ones((2, 2))).values.sum() == 4
+
+
 # Signals.
 
 
@@ -125,6 +131,17 @@ def test_workers_that_are_all_killed_while_idle_are_replaced(workers):
         solved = executor.solve(function_adapter(identity), thetas)
         np.testing.assert_array_equal(solved.values, thetas)
         assert solved.counters[RESTARTS] == workers
+
+
+def test_a_worker_that_is_killed_by_a_signal_without_a_name():
+    def kill_on_one(theta):
+        if theta[0] == 1:
+            os.kill(os.getpid(), signal.SIGRTMIN + 3)
+        return theta
+
+    with ProcessExecutor(1) as executor:
+        solved = executor.solve(function_adapter(kill_on_one), np.array([[0.0, 0], [1, 0]]))
+    assert list(solved.statuses) == [Status.OPTIMAL, Status.CRASHED]
 
 
 def test_workers_that_are_killed_as_they_start_are_replaced(monkeypatch):

@@ -44,8 +44,8 @@ class WorkerProcess:
         _log.info("worker process %d starts", self.process.pid)
 
     def _start(self, memory: int) -> None:
-        # What can be imported here can be imported there; "" is a notebook's own folder.
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        # What can be imported here can be imported there; "" is a notebook's own folder. Imports ignore what is no str.
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path if isinstance(entry, str))
         self._lifeline: list[int] = []
         self.connection, theirs = Pipe()
         try:
@@ -79,7 +79,12 @@ class WorkerProcess:
     def how(self) -> str:
         """How it ended."""
         code = self.process.returncode
-        return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        if code >= 0:
+            return f"with exit code {code}"
+        try:
+            return f"by {signal.Signals(-code).name}"
+        except ValueError:  # most real-time signals have no name
+            return f"by signal {-code}"
 
     def send(self, *message: Any) -> None:
         """Sends a message, see `imle_solvers.worker`.
