@@ -177,6 +177,11 @@ def test_a_state_that_kills_its_worker_is_an_error_not_a_long_wait(tmp_path):
     assert time.monotonic() - begin < 60
 
 
+def test_a_timeout_may_be_longer_than_the_system_waits():
+    with ProcessExecutor(1, timeout=datetime.timedelta(days=365)) as executor:
+        assert executor.solve(function_adapter(identity), np.ones((2, 2))).values.sum() == 4
+
+
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), datetime.timedelta(0)])
 def test_a_timeout_is_positive(timeout):
     with pytest.raises(ValueError, match="timeout must be a positive number of seconds"):

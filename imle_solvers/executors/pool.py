@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 _CHUNK_SECONDS = 0.05
 """How long a chunk should take to solve: long beside the 0.3 ms until the next one is there, short beside a batch."""
 
+_LONGEST_WAIT = 3600.0
+"""Seconds to wait at a time: what the system takes for a timeout ends at some weeks."""
+
 _FALSE_STARTS = 3
 """How often in a row workers may die before they solve anything, until it counts as their fault and not bad luck."""
 
@@ -236,9 +239,9 @@ class Pool:
         self._row_seconds[key] = 0.7 * known + 0.3 * seconds
 
     def _patience(self) -> float | None:
-        """Seconds until the first deadline."""
+        """Seconds until the first deadline, or until it is worth another look."""
         deadlines = [worker.deadline for worker in self._workers if worker.deadline is not None]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        return min(_LONGEST_WAIT, max(0.0, min(deadlines) - time.monotonic())) if deadlines else None
 
     def _end_overdue(self, batch: _Batch) -> None:
         for worker in self._workers:
