@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import traceback
 
 from imle_solvers.errors import AdapterError
 
 Packed = tuple[str, int | None, str, bytes | None]
-"""What was wrong, the row, the traceback, and the cause, pickled, or None where the parent could not load it."""
+"""What was wrong, the row, the traceback, and the cause, pickled, or None where that cannot be loaded again."""
 
 
 def pack(error: AdapterError) -> Packed:
@@ -25,7 +26,9 @@ def unpack(problem: str, row: int | None, trace: str, cause: bytes | None) -> Ad
     """The error as it was, with the worker's traceback in its notes."""
     error = AdapterError(problem, row)
     error.add_note(f"Traceback in the worker:\n{trace}")
-    error.__cause__ = pickle.loads(cause) if cause is not None else None
+    # It may be of a module that only the worker could import.
+    with contextlib.suppress(Exception):
+        error.__cause__ = pickle.loads(cause) if cause is not None else None
     return error
 
 

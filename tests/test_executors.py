@@ -167,6 +167,21 @@ def test_an_exception_that_does_not_pickle_still_arrives(executor):
         executor.solve(function_adapter(fail_unpicklably), np.ones((2, 2)))
 
 
+def test_an_exception_of_a_module_that_only_the_worker_finds_still_arrives(processes, tmp_path):
+    (tmp_path / "of_the_worker.py").write_text("class Strange(Exception):\n    pass\n")
+
+    def fail(theta):
+        sys.path.append(str(tmp_path))
+        import of_the_worker
+
+        raise of_the_worker.Strange("a")
+
+    with pytest.raises(AdapterError, match="row 0 .*Strange: a") as info:
+        processes.solve(function_adapter(fail), np.ones((2, 2)))
+    assert info.value.__cause__ is None
+    assert any("of_the_worker.Strange" in note for note in info.value.__notes__)
+
+
 def test_a_state_that_cannot_be_built(executor):
     with pytest.raises(AdapterError, match="could not build its state: OSError: no licence"):
         executor.solve(UnbuildableAdapter(), np.ones((2, 2)))
