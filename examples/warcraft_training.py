@@ -133,7 +133,7 @@ class Training:
                 break
             for group in self.optimizer.param_groups:
                 group["lr"] = self.lr * self.schedule(share)
-            paths = torch.from_numpy(train.paths[rows]).to(self.device, torch.float32)
+            paths = torch.from_numpy(train.paths[rows.numpy()]).to(self.device, torch.float32)
             loss = self.model.loss(self._input(train, rows), paths)
             self.optimizer.zero_grad()
             loss.backward()
@@ -176,7 +176,7 @@ class Training:
         return (math.nan, math.nan) if val is None else self.score(val)
 
     def _input(self, maps: Maps, rows: Tensor) -> Tensor:
-        images = torch.from_numpy(maps.images[rows]).to(self.device)
+        images = torch.from_numpy(maps.images[rows.numpy()]).to(self.device)  # NumPy takes a tensor of one for an int
         return images.permute(0, 3, 1, 2).float() / 255
 
     def save(self, file: Path) -> None:

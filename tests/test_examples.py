@@ -181,6 +181,14 @@ def test_a_folder_that_cannot_be_made_is_found_before_the_training(call, tmp_pat
     assert "--out: cannot make the folder" in errors[0]
 
 
+@pytest.mark.parametrize("method", ["imle", "none"])
+def test_the_last_batch_may_be_a_single_map(call, method):
+    code, _, errors = call(
+        "warcraft", "--train-maps", 3, "--test-maps", 1, "--batch-size", 2, "--epochs", 1, "--method", method
+    )
+    assert code == 0, errors
+
+
 # --- Saving and resuming ---
 
 
