@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import os
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,7 +19,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=f"{name}.py", description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
         )
-        self.add_argument("--seed", type=int, default=0, help="seed of all randomness; default 0")
+        self.add_argument("--seed", type=seed, default=0, help="seed of all randomness; default 0")
         self.add_argument(
             "--out", type=Path, default=Path("runs", name), help=f"folder for the picture; default runs/{name}"
         )
@@ -30,6 +32,8 @@ class Parser(argparse.ArgumentParser):
             options.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             self.error(f"--out: cannot make the folder {options.out}: {error.strerror}")
+        if not os.access(options.out, os.W_OK):
+            self.error(f"--out: cannot write to the folder {options.out}")
         return options
 
     def error(self, message: str) -> NoReturn:
@@ -39,8 +43,26 @@ class Parser(argparse.ArgumentParser):
 
 def positive(text: str) -> int:
     """A whole number of at least 1, as a type for argparse."""
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def positive_number(text: str) -> float:
+    """A number above 0, as a type for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return number
+
+
+def seed(text: str) -> int:
+    """A seed that both NumPy and PyTorch take, as a type for argparse."""
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2**63 - 1, got {text!r}")
     return int(text)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from common import Parser, positive, progress_bar, save_picture
+from common import Parser, positive, positive_number, progress_bar, save_picture
 from road_data import Score, generate, read_tntp
 from road_picture import draw
 from scipy.stats import spearmanr
@@ -122,7 +122,7 @@ def main() -> None:
         help="observed routes to learn from, at most; default 1000",
     )
     add("--epochs", type=positive, default=40, metavar="N", help="passes over them; default 40")
-    add("--lr", type=float, default=0.05, help="learning rate of Adam to begin with; default 0.05")
+    add("--lr", type=positive_number, default=0.05, help="learning rate of Adam to begin with; default 0.05")
     add("--beta", type=float, default=0.5, help="lambda of I-MLE, in units of cost; default 0.5")
     add("--temperature", type=float, default=0.1, help="of the noise, in units of cost; default 0.1")
     add("--workers", type=int, metavar="N", help="threads that solve, 0 for none; default: one for each CPU")

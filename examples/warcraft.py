@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 from pathlib import Path
 
 import torch
-from common import Parser, positive, save_picture
+from common import Parser, positive, positive_number, save_picture
 from warcraft_compare import Result, chart, result_of, solves_of, table, write_table
 from warcraft_data import SIZES, SPLITS, Maps, generate, read, write
 from warcraft_model import METHODS, PlainModel, SolverModel
@@ -62,7 +61,7 @@ def parse_options() -> tuple[Parser, argparse.Namespace]:
     add("--no-baseline", action="store_true", help="do not train the plain ResNet18 after the layer")
     add("--epochs", type=positive, default=4, metavar="N", help="passes over the training maps; default 4")
     add("--batch-size", type=positive, default=20, metavar="N", help="maps per step; default 20")
-    add("--lr", type=float, default=2e-3, help="the highest learning rate of Adam; default 2e-3")
+    add("--lr", type=positive_number, default=2e-3, help="the highest learning rate of Adam; default 2e-3")
     add(
         "--schedule",
         choices=SCHEDULES,
@@ -99,8 +98,8 @@ def parse_options() -> tuple[Parser, argparse.Namespace]:
             parser.error("--compare trains anew each time; leave out --save and --resume")
     if options.write and options.data:
         parser.error("--write writes generated maps; leave out --data")
-    if not 0 < options.lr < math.inf:
-        parser.error(f"--lr: expected a number above 0, got {options.lr}")
+    if options.save and options.save.is_dir():
+        parser.error(f"--save: expected a file, got the folder {options.save}")
     try:
         torch.empty(0, device=options.device)
     except (RuntimeError, AssertionError) as error:
