@@ -271,6 +271,7 @@ def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: i
         device: of theta.
 
     Raises:
+        TypeError: values that are no numbers.
         ValueError: a name that the adapter does not take, or a wrong shape.
     """
     unknown = [name for name in context if name not in adapter.context]
@@ -279,7 +280,7 @@ def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: i
         raise ValueError(f"{adapter!r} does not take {', '.join(unknown)} as context; it takes {takes}")
     prepared: dict[str, Any] = {}
     for name, values in context.items():
-        tensor = values.detach() if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+        tensor = context_tensor(name, values)
         shape = adapter.context[name]
         expected = f"({batch}, ...)" if shape is None else str((batch, *shape))
         if tensor.ndim == 0 or len(tensor) != batch or (shape is not None and tensor.shape[1:] != shape):
@@ -291,6 +292,20 @@ def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: i
         else:
             prepared[name] = tensor.cpu().numpy()
     return prepared
+
+
+def context_tensor(name: str, values: Any) -> Tensor:
+    """Context that a caller passed as `name`, as a tensor.
+
+    Raises:
+        TypeError: it is not made of numbers.
+    """
+    if isinstance(values, Tensor):
+        return values.detach()
+    try:
+        return torch.as_tensor(np.asarray(values))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"context {name!r}: expected a tensor, or an array or lists of numbers: {error}") from error
 
 
 def check_tensor(theta: Any) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from imle_solvers.adapter import Parallelism, SolverAdapter, check_adapter_attributes
-from imle_solvers.batch_solver import BatchSolver, OnFailure, check_tensor, prepare_context
+from imle_solvers.batch_solver import BatchSolver, OnFailure, check_tensor, context_tensor, prepare_context
 from imle_solvers.errors import ClosedError
 from imle_solvers.estimators import IMLE, Estimator
 from imle_solvers.estimators.base import Sampling
@@ -182,7 +182,7 @@ class SolverLayer(nn.Module):
         single = self._check_theta(theta)
         if single:
             theta = theta.unsqueeze(0)
-            context = {name: _with_batch_axis(values) for name, values in context.items()}
+            context = {name: context_tensor(name, values).unsqueeze(0) for name, values in context.items()}
         if torch.is_grad_enabled() and theta.requires_grad:
             self.estimator.check_shapes(self.adapter.instance_shape, self.adapter.solution_shape)
         prepared = prepare_context(self.adapter, context, len(theta), theta.device)
@@ -242,7 +242,3 @@ def _check_num_samples(num_samples: Any) -> None:
         raise TypeError(f"num_samples: expected an int, got {num_samples!r}")
     if num_samples < 1:
         raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
-
-
-def _with_batch_axis(values: Any) -> Tensor:
-    return torch.as_tensor(values).unsqueeze(0)

@@ -34,6 +34,14 @@ def test_theta_of_the_wrong_shape(layer, shape):
         layer(torch.zeros(shape))
 
 
+@pytest.mark.parametrize("values", [["a", "b"], np.array([None, None]), [1, [2]], {1, 2}, None], ids=str)
+@pytest.mark.parametrize("single", [False, True])
+def test_context_that_is_no_numbers(values, single):
+    layer = SolverLayer(AssignmentAdapter(2, 2, unmatched=1.0), num_workers=0)
+    with pytest.raises(TypeError, match=r"context 'allowed': expected a tensor, or an array or lists of numbers"):
+        layer(torch.zeros(2, 2) if single else torch.zeros(2, 2, 2), allowed=values)
+
+
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
 def test_theta_of_the_wrong_dtype(layer, dtype):
     with pytest.raises(TypeError, match=r"floating dtype, got torch\."):
