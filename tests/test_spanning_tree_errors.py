@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import networkx as nx
 import numpy as np
 import pytest
+import torch
 
 from imle_adapters.spanning_tree import MaxSpanningTreeAdapter
+from imle_solvers import InputError, SolverLayer
 from imle_solvers.adapter import Parallelism
 
 TWO_PARTS = nx.Graph([(0, 1), (2, 3)])
@@ -36,6 +38,14 @@ def test_scores_that_are_not_finite(bad):
     adapter = MaxSpanningTreeAdapter(nx.cycle_graph(3))
     with pytest.raises(ValueError, match="^row 1 .*expected theta to be finite.*scale theta down"):
         adapter.solve_batch(adapter.build(), np.array([[1, 2, 3.0], [1, bad, 3.0]]), {})
+
+
+def test_scores_that_cannot_be_added_up_are_an_error_of_their_instance():
+    layer = SolverLayer(MaxSpanningTreeAdapter(nx.cycle_graph(3)), executor="threads", num_workers=2)
+    theta = torch.ones(2, 3, dtype=torch.float64)
+    theta[1] = 1e308
+    with layer, pytest.raises(InputError, match="^instance 1, sample 0: .*sums of it too"):
+        layer.map(theta)
 
 
 def test_context_is_refused():

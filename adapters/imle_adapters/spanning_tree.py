@@ -85,6 +85,10 @@ class MaxSpanningTreeAdapter(SolverAdapter):
     def is_binary(self, context: Context) -> bool:
         return True
 
+    def check(self, thetas: FloatArray, context: Context) -> None:
+        """Raises `InputError` for scores of which a sum might not be finite."""
+        take(thetas, self)
+
     def build(self) -> Callable[[FloatArray, FloatArray], None]:
         """Makes what the backend searches: a function that marks the trees of (N, E) scores in (N, E) zeros."""
         if self.backend == "networkx":
