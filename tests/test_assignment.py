@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from imle_adapters import AssignmentAdapter
+from imle_adapters.assignment_kernels import assignments
 from imle_solvers import InputError, SolveError, SolverLayer, Status, ThreadExecutor
 
 BACKENDS = ("compiled", "scipy")
@@ -288,6 +289,32 @@ def test_unmatched_prices_per_instance():
         layer(theta, unmatched=[[1.0], [float("nan")]])
     with pytest.raises(ValueError, match="does not take unmatched as context; it takes allowed"):
         SolverLayer(AssignmentAdapter(1, 2), num_workers=0)(theta, unmatched=[[1.0], [5.0]])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_costs_and_prices_that_cannot_be_added_up_are_refused(backend):
+    layer = SolverLayer(AssignmentAdapter(2, 2, backend=backend), num_workers=0).eval()
+    theta = torch.ones(2, 2, 2, dtype=torch.float64)
+    theta[1, 0] = 1.7e308
+    with pytest.raises(InputError, match="^instance 1, sample 0: .*expected theta to be finite, and sums of it too"):
+        layer(theta)
+    priced = SolverLayer(AssignmentAdapter(2, 2, unmatched=1e299, backend=backend), num_workers=0).eval()
+    assert priced(theta[:1]).sum() == 2
+    with pytest.raises(InputError, match="^instance 0, sample 0: context 'unmatched'.*below 1e\\+300"):
+        priced(theta[:1], unmatched=[[0.0, -1.7e308]])
+    assert priced(theta[:1], unmatched=torch.zeros(1, 2)).sum() == 0  # float32, which 1e300 is not
+    with pytest.raises(ValueError, match="unmatched must be finite, and below 1e\\+300"):
+        AssignmentAdapter(2, 2, unmatched=1.7e308, backend=backend)
+
+
+def test_memory_that_cannot_be_written_needs_no_kernel_of_its_own():
+    thetas = np.random.default_rng(0).normal(size=(4, 3, 3))
+    adapter = AssignmentAdapter(3, 3)
+    z = adapter.solve_batch(adapter.build(), thetas.copy(), {}).values
+    kernels = len(assignments.signatures)
+    thetas.flags.writeable = False
+    np.testing.assert_array_equal(adapter.solve_batch(adapter.build(), thetas, {}).values, z)
+    assert len(assignments.signatures) == kernels
 
 
 def test_pickles():

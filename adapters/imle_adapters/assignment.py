@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from imle_adapters.graphs import take
 from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, Solutions, SolverAdapter, check_sense
 from imle_solvers.errors import InputError
 from imle_solvers.status import Status
@@ -16,6 +17,7 @@ from imle_solvers.status import Status
 Backend = Literal["compiled", "scipy"]
 
 _BACKENDS = ("compiled", "scipy")
+_MOST = 1e300  # for prices: with sums of costs, which `take` bounds, they are still finite
 
 
 class AssignmentAdapter(SolverAdapter):
@@ -74,8 +76,8 @@ class AssignmentAdapter(SolverAdapter):
             prices = np.asarray(unmatched, dtype=float)
             prices = np.full(n_rows, prices) if prices.ndim == 0 else prices
             self.unmatched = _of_shape("unmatched", prices, shape[:1])
-            if not np.isfinite(self.unmatched).all():
-                raise ValueError("AssignmentAdapter: unmatched must be finite")
+            if not (np.abs(self.unmatched) < _MOST).all():
+                raise ValueError(f"AssignmentAdapter: unmatched must be finite, and below {_MOST:g} in magnitude")
             self.context = {"allowed": shape, "unmatched": shape[:1]}
         else:
             self.num_ones = float(min(shape))
@@ -89,10 +91,12 @@ class AssignmentAdapter(SolverAdapter):
         return True
 
     def check(self, thetas: FloatArray, context: Context) -> None:
+        take(thetas, self)
         if "unmatched" in context:
-            finite = np.isfinite(context["unmatched"]).all(axis=1)
-            if not finite.all():
-                raise InputError("context 'unmatched': expected finite prices", int(np.argmin(finite)))
+            sound = (np.abs(self._unmatched(context)) < _MOST).all(axis=1)
+            if not sound.all():
+                problem = f"context 'unmatched': expected finite prices, below {_MOST:g} in magnitude"
+                raise InputError(problem, int(np.argmin(sound)))
 
     def build(self) -> Callable[..., None] | None:
         """Loads the kernel, None for SciPy."""
@@ -103,10 +107,11 @@ class AssignmentAdapter(SolverAdapter):
         return partial(assignments, 1.0 if self.sense == "min" else -1.0)
 
     def solve_batch(self, state: Callable[..., None] | None, thetas: FloatArray, context: Context) -> Solutions:
+        thetas = take(thetas, self).reshape(thetas.shape)
         solutions = Solutions(np.zeros_like(thetas), np.zeros(len(thetas), dtype=np.uint8))
         allowed, unmatched = self._allowed(context), self._unmatched(context)
         if state is not None:
-            state(np.ascontiguousarray(thetas), allowed, unmatched, solutions.values, solutions.statuses)
+            state(thetas, allowed, unmatched, solutions.values, solutions.statuses)
             return solutions
         for row, weights in enumerate(thetas.astype(np.float64)):
             pairs = self._match(weights, _of_row(allowed, row), _of_row(unmatched, row))

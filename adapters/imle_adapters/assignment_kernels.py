@@ -76,7 +76,7 @@ def assignments(sign: float, thetas: Rows, allowed: Rows, unmatched: Rows, value
 
     Args:
         sign: 1 for costs, -1 for scores.
-        thetas: (N, n_rows, n_cols), of magnitudes up to about 1e300.
+        thetas: (N, n_rows, n_cols), of which all sums are finite.
         allowed: (N or 1, n_rows, n_cols) bool, or (0, n_rows, n_cols) where all pairs are.
         unmatched: (N or 1, n_rows) the prices of staying unmatched, or (0, n_rows) where no row may.
         values: (N, n_rows, n_cols) zeros, in which the pairs become 1.
