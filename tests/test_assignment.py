@@ -317,6 +317,13 @@ def test_memory_that_cannot_be_written_needs_no_kernel_of_its_own():
     assert len(assignments.signatures) == kernels
 
 
+def test_arrays_that_the_caller_changes_later_change_nothing():
+    allowed, prices = np.ones((2, 2), dtype=bool), np.zeros(2)
+    adapter = AssignmentAdapter(2, 2, allowed=allowed, unmatched=prices)
+    allowed[:], prices[:] = False, -9.0
+    assert solve(adapter, np.full((2, 2), -1.0))[0].sum() == 2
+
+
 def test_pickles():
     adapter = pickle.loads(pickle.dumps(AssignmentAdapter(2, 3, "max", unmatched=2.0)))
     assert repr(adapter) == "AssignmentAdapter(2, 3, sense='max', backend='compiled')"

@@ -73,7 +73,7 @@ class AssignmentAdapter(SolverAdapter):
         self.unmatched: NDArray[np.float64] | None = None
         self.context = {"allowed": shape}
         if unmatched is not None:
-            prices = np.asarray(unmatched, dtype=float)
+            prices = np.array(unmatched, dtype=float)  # a copy: the caller may go on to change theirs
             prices = np.full(n_rows, prices) if prices.ndim == 0 else prices
             self.unmatched = _of_shape("unmatched", prices, shape[:1])
             if not (np.abs(self.unmatched) < _MOST).all():
