@@ -330,6 +330,14 @@ def test_pickles():
     assert solve(adapter, np.zeros((2, 3)))[0].sum() == 0
 
 
+def test_sizes_are_whole_numbers_numpys_too():
+    layer = SolverLayer(AssignmentAdapter(np.int64(2), np.uint8(3)), num_workers=0).eval()
+    assert layer(torch.zeros(2, 3)).sum() == 2
+    for sizes in [(0, 1), (2.5, 3), (2, 3.0), (True, 2), ("2", 2)]:
+        with pytest.raises(ValueError, match="whole numbers, at least one row and column, got"):
+            AssignmentAdapter(*sizes)
+
+
 def test_an_unknown_backend_is_named():
     with pytest.raises(ValueError, match="one of 'compiled', 'scipy', got 'lapjv'"):
         AssignmentAdapter(2, 2, backend="lapjv")

@@ -7,8 +7,10 @@ import re
 import networkx as nx
 import numpy as np
 import pytest
+import torch
 
 from imle_adapters.shortest_path import ShortestPathAdapter
+from imle_solvers import SolverLayer
 from imle_solvers.adapter import Parallelism
 from imle_solvers.status import Status
 
@@ -197,6 +199,15 @@ def test_source_and_target_may_coincide(backend):
         solutions = graph.solve_batch(graph.build(), np.ones((1, 2)), {})
         assert not solutions.values.any()
         assert not solutions.statuses.any()
+
+
+@pytest.mark.parametrize("costs", ["vertex", "edge"])
+def test_sides_of_a_grid_may_be_numbers_of_numpy(costs):
+    adapter = ShortestPathAdapter.grid(np.uint8(2), np.uint8(200), costs=costs)  # whose product is no uint8
+    assert repr(adapter) == repr(ShortestPathAdapter.grid(2, 200, costs=costs))
+    assert adapter.nodes[-1] == (1, 199)
+    theta = torch.ones(adapter.instance_shape)
+    assert SolverLayer(adapter, num_workers=0).eval()(theta).sum() == (200 if costs == "vertex" else 199)
 
 
 def test_kernels_run_in_threads_and_references_in_processes():

@@ -63,12 +63,16 @@ class AssignmentAdapter(SolverAdapter):
         check_sense(sense, "AssignmentAdapter")
         if backend not in _BACKENDS:
             raise ValueError(f"expected backend to be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
-        if n_rows < 1 or n_cols < 1:
-            raise ValueError(f"AssignmentAdapter: expected at least one row and column, got {n_rows} x {n_cols}")
+        for side in (n_rows, n_cols):
+            if isinstance(side, bool) or not isinstance(side, int | np.integer) or side < 1:
+                raise ValueError(
+                    "AssignmentAdapter: expected whole numbers, at least one row and column, got "
+                    f"{n_rows!r} x {n_cols!r}"
+                )
         self.sense = sense
         self.backend = backend
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
-        self.instance_shape = shape = (n_rows, n_cols)
+        self.instance_shape = shape = (int(n_rows), int(n_cols))
         self.allowed = None if allowed is None else _of_shape("allowed", np.asarray(allowed), shape).astype(bool)
         self.unmatched: NDArray[np.float64] | None = None
         self.context = {"allowed": shape}

@@ -111,6 +111,7 @@ class Network:
             raise ValueError(
                 f"expected neighbourhood=4 (rows and columns) or neighbourhood=8 (diagonals too), got {neighbourhood!r}"
             )
+        height, width = int(height), int(width)
         rows, columns = np.divmod(np.arange(height * width), width)
         tails, heads = [], []
         for down, right in _STEPS[neighbourhood]:

@@ -132,7 +132,7 @@ class ShortestPathAdapter(SolverAdapter):
             network.index(target, "target"),
             negative,
             backend,
-            cells=(height, width) if costs == "vertex" else None,
+            cells=(int(height), int(width)) if costs == "vertex" else None,
         )
         return adapter
 
