@@ -270,6 +270,20 @@ def test_the_constructors_mask_and_the_contexts_both_hold(backend):
     assert solve(adapter, theta, allowed=[[True, True], [True, False]])[1] is Status.INFEASIBLE
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("value", [math.nan, 0.5, -math.inf])
+def test_masks_of_other_values_than_zeros_and_ones_are_refused(value, backend):
+    allowed = np.ones((2, 2, 2))
+    adapter = AssignmentAdapter(2, 2, allowed=allowed[0], backend=backend)
+    layer = SolverLayer(adapter, num_workers=0).eval()
+    assert layer(torch.zeros(2, 2, 2), allowed=allowed).sum() == 4
+    allowed[1, 0, 1] = value
+    with pytest.raises(InputError, match=f"^instance 1, sample 0: .*expected allowed to be a mask.*got {value};"):
+        layer(torch.zeros(2, 2, 2), allowed=allowed)
+    with pytest.raises(ValueError, match="allowed must be a mask of zeros and ones"):
+        AssignmentAdapter(2, 2, allowed=allowed[1], backend=backend)
+
+
 def test_an_infeasible_instance_ends_alone():
     layer = SolverLayer(AssignmentAdapter(2, 2), num_workers=0, on_failure="zero_grad").eval()
     allowed = torch.ones(3, 2, 2, dtype=torch.bool)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from imle_adapters.graphs import take
+from imle_adapters.masks import as_mask
 from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, Solutions, SolverAdapter, check_sense
 from imle_solvers.errors import InputError
 from imle_solvers.status import Status
@@ -27,8 +28,8 @@ class AssignmentAdapter(SolverAdapter):
     one for the chosen pairs. The smaller side is matched completely, unless `unmatched` gives rows a way out.
 
     Context:
-        allowed: (n_rows, n_cols) bool, the pairs that may be chosen in this instance; where the adapter has `allowed`
-            too, pairs must be allowed by both.
+        allowed: (n_rows, n_cols) bool or 0/1, the pairs that may be chosen in this instance; where the adapter has
+            `allowed` too, pairs must be allowed by both.
         unmatched: (n_rows,) the price of leaving each row unmatched in this instance; for adapters with `unmatched`.
 
     An instance whose forbidden pairs leave no complete matching ends INFEASIBLE.
@@ -39,7 +40,7 @@ class AssignmentAdapter(SolverAdapter):
     Args:
         n_rows, n_cols: at least 1 each.
         sense: "min" (theta are costs) or "max" (scores).
-        allowed: (n_rows, n_cols) bool, the pairs that may be chosen; None: all.
+        allowed: (n_rows, n_cols) bool or 0/1, the pairs that may be chosen; None: all.
         unmatched: what an unmatched row adds to the objective, in theta's units: a cost with "min", a score with
             "max", one for all rows or (n_rows,). Columns then stay unmatched for nothing, and every row may. None:
             no row stays unmatched unless there are more rows than columns.
@@ -73,7 +74,12 @@ class AssignmentAdapter(SolverAdapter):
         self.backend = backend
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
         self.instance_shape = shape = (int(n_rows), int(n_cols))
-        self.allowed = None if allowed is None else _of_shape("allowed", np.asarray(allowed), shape).astype(bool)
+        self.allowed: NDArray[np.bool_] | None = None
+        if allowed is not None:
+            given = _of_shape("allowed", np.asarray(allowed), shape)
+            self.allowed = given.astype(bool)
+            if (self.allowed != given).any():
+                raise ValueError("AssignmentAdapter: allowed must be a mask of zeros and ones; threshold it first")
         self.unmatched: NDArray[np.float64] | None = None
         self.context = {"allowed": shape}
         if unmatched is not None:
@@ -95,7 +101,9 @@ class AssignmentAdapter(SolverAdapter):
         return True
 
     def check(self, thetas: FloatArray, context: Context) -> None:
+        """Raises `InputError` for values that cannot be added up, and masks that are none."""
         take(thetas, self)
+        self._allowed(context)
         if "unmatched" in context:
             sound = (np.abs(self._unmatched(context)) < _MOST).all(axis=1)
             if not sound.all():
@@ -130,7 +138,7 @@ class AssignmentAdapter(SolverAdapter):
         own = np.ones((0, *self.instance_shape), dtype=bool) if self.allowed is None else self.allowed[None]
         if "allowed" not in context:
             return np.ascontiguousarray(own)
-        extra = np.ascontiguousarray(context["allowed"], dtype=bool)
+        extra = as_mask(context["allowed"], "allowed", self)
         return extra if self.allowed is None else extra & own
 
     def _unmatched(self, context: Context) -> NDArray[np.float64]:

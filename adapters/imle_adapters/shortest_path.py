@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imle_adapters.graphs import Network, take
+from imle_adapters.masks import as_mask
 from imle_solvers.adapter import Context, FloatArray, Parallelism, Solutions, SolverAdapter
 from imle_solvers.errors import InputError
 from imle_solvers.status import Status
@@ -307,17 +308,7 @@ class ShortestPathAdapter(SolverAdapter):
         assert shape is not None
         if given.shape != (rows, *shape):
             raise ValueError(f"{self!r}: expected {name} of shape {(rows, *shape)}, got {given.shape}")
-        given = given.reshape(rows, -1)
-        mask = given.astype(bool)
-        wrong = (mask != given).any(axis=1)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise InputError(
-                f"{self!r}: expected {name} to be a mask of zeros and ones, got "
-                f"{given[row][mask[row] != given[row]][0]}; threshold it first",
-                row,
-            )
-        return mask
+        return as_mask(given, name, self).reshape(rows, -1)
 
     def _refuse_blocked_ends(
         self, blocked: NDArray[np.bool_], sources: NDArray[np.int64], targets: NDArray[np.int64]

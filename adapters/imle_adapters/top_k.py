@@ -16,7 +16,7 @@ class TopKAdapter(SolverAdapter):
 
     Context:
         k: () whole numbers, the k of each instance in place of the adapter's.
-        mask: (n,) bool, True for entries that may be chosen, False for padding.
+        mask: (n,) bool or 0/1, true for entries that may be chosen, false for padding.
 
     Args:
         n: number of entries, at least 1.
@@ -25,7 +25,7 @@ class TopKAdapter(SolverAdapter):
 
     Raises:
         ValueError: `n`, `k` or `sense` out of range. `InputError` when solving: an instance with a k that is not whole
-            or below 0, or above the number of entries that may be chosen.
+            or below 0, or above the number of entries that may be chosen, or with other values in its mask.
     """
 
     parallelism = Parallelism.DEVICE
@@ -50,9 +50,10 @@ class TopKAdapter(SolverAdapter):
             return scores.new_zeros(scores.shape).scatter_(-1, chosen, 1.0)
         if k is None:
             k = scores.new_full((len(scores),), self.k)
-        _check_k(k, mask, self.n)
         if mask is not None:
-            scores = scores.masked_fill(~mask.bool(), -float("inf"))
+            mask = _as_mask(mask)
+            scores = scores.masked_fill(~mask, -float("inf"))
+        _check_k(k, mask, self.n)
         order = scores.sort(dim=-1, descending=True, stable=True).indices
         ranks = order.argsort(dim=-1)
         return (ranks < k.unsqueeze(-1)).to(scores.dtype)
@@ -61,8 +62,18 @@ class TopKAdapter(SolverAdapter):
         return f"TopKAdapter(n={self.n}, k={self.k}, sense={self.sense!r})"
 
 
+def _as_mask(given: Any) -> Any:
+    mask = given.bool()
+    wrong = mask != given
+    if bool(wrong.any()):
+        row = int(wrong.any(-1).nonzero()[0])
+        value = given[row][wrong[row]][0].item()
+        raise InputError(f"mask must be of zeros and ones, got {value}; threshold it first", row)
+    return mask
+
+
 def _check_k(k: Any, mask: Any, n: int) -> None:
-    available = k.new_full(k.shape, n) if mask is None else mask.bool().sum(-1)
+    available = k.new_full(k.shape, n) if mask is None else mask.sum(-1)
     bad = (k < 0) | (k > available) | (k != k.round())
     if bool(bad.any()):
         row = int(bad.nonzero()[0])
