@@ -53,6 +53,12 @@ def test_a_k_or_a_mask_that_cannot_be_had(context, message):
         SolverLayer(TopKAdapter(3, 2)).eval()(torch.zeros(2, 3), **context)
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int8, torch.uint16, torch.int64, torch.float32])
+def test_k_may_be_of_any_dtype(dtype):
+    layer = SolverLayer(TopKAdapter(300, 2)).eval()
+    assert layer(torch.zeros(2, 300), k=torch.tensor([0, 1], dtype=dtype)).sum(-1).tolist() == [0, 1]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_ties_are_the_same_on_cuda():

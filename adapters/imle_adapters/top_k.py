@@ -50,6 +50,8 @@ class TopKAdapter(SolverAdapter):
             return scores.new_zeros(scores.shape).scatter_(-1, chosen, 1.0)
         if k is None:
             k = scores.new_full((len(scores),), self.k)
+        elif not k.is_floating_point():
+            k = k.long()  # a narrow type may not hold n
         if mask is not None:
             mask = _as_mask(mask)
             scores = scores.masked_fill(~mask, -float("inf"))
