@@ -37,12 +37,15 @@ class Solutions:
         statuses: (N,) codes of `Status`.
         counters: what was worth counting ("clamped costs"), summed over batches in `layer.stats()`.
         report: how it was solved; for executors to fill in.
+        fresh: whether the adapter made values for this batch, and keeps no hold on them. If not, they are copied before
+            anybody else sees them.
     """
 
     values: NDArray[Any]
     statuses: NDArray[np.uint8]
     counters: dict[str, int] = field(default_factory=dict)
     report: Report | None = None
+    fresh: bool = False
 
 
 class SolverAdapter:
@@ -139,7 +142,7 @@ class SolverAdapter:
                     values[row] = self._checked(np.asarray(solution))
             except Exception as error:
                 raise AdapterError(f"{self!r} failed: {type(error).__name__}: {error}", row) from error
-        return Solutions(values, statuses)
+        return Solutions(values, statuses, fresh=True)
 
     def solve_tensors(self, thetas: Any, context: Context) -> Any:
         """Solves a batch of tensors where they are. For adapters with `Parallelism.DEVICE`, which override it.

@@ -120,7 +120,7 @@ class AssignmentAdapter(SolverAdapter):
 
     def solve_batch(self, state: Callable[..., None] | None, thetas: FloatArray, context: Context) -> Solutions:
         thetas = take(thetas, self).reshape(thetas.shape)
-        solutions = Solutions(np.zeros_like(thetas), np.zeros(len(thetas), dtype=np.uint8))
+        solutions = Solutions(np.zeros_like(thetas), np.zeros(len(thetas), dtype=np.uint8), fresh=True)
         allowed, unmatched = self._allowed(context), self._unmatched(context)
         if state is not None:
             state(thetas, allowed, unmatched, solutions.values, solutions.statuses)

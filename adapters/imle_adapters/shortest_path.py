@@ -263,7 +263,7 @@ class ShortestPathAdapter(SolverAdapter):
         statuses = np.zeros(len(thetas), dtype=np.uint8)
         clamped = int(state(*batch, values, statuses))
         counters = {"clamped costs": clamped} if clamped else {}
-        return Solutions(values.reshape(thetas.shape), statuses, counters)
+        return Solutions(values.reshape(thetas.shape), statuses, counters, fresh=True)
 
     def _batch(self, thetas: FloatArray, context: Context) -> _Batch:
         unknown = [name for name in context if name not in self.context]

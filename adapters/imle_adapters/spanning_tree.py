@@ -127,7 +127,7 @@ class MaxSpanningTreeAdapter(SolverAdapter):
         thetas = take(thetas, self)
         values = np.zeros_like(thetas)
         state(thetas, values)
-        return Solutions(values, np.zeros(len(thetas), dtype=np.uint8))
+        return Solutions(values, np.zeros(len(thetas), dtype=np.uint8), fresh=True)
 
     def __repr__(self) -> str:
         name = type(self).__name__

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.chunk import States, solve_chunk
 from imle_solvers.executors.base import Executor, Progress, join, slice_context
@@ -29,22 +27,21 @@ class SerialExecutor(Executor):
     ) -> Solutions:
         state = self._states.of(adapter)
         report, parts, start = Report("serial"), [], 0
-        values = np.empty((len(thetas), *adapter.solution_shape), thetas.dtype)
         size = len(thetas) if progress is None else 1
         while start < len(thetas):
             stop = min(len(thetas), start + size)
             begin = time.perf_counter()
             part = solve_chunk(adapter, state, thetas[start:stop], slice_context(context, start, stop), start)
             seconds = time.perf_counter() - begin
-            values[start:stop] = part.values  # copied, as an adapter may return a buffer that it uses again
-            part.values = values[start:stop]
+            if not part.fresh:
+                part.values = part.values.copy()
             parts.append(part)
             report.chunks.append((stop - start, seconds))
             if progress is not None:
                 progress(stop - start)
                 size = max(1, int(_PROGRESS_SECONDS * (stop - start) / max(seconds, 1e-9)))
             start = stop
-        solutions = join(parts, values)
+        solutions = join(parts)
         solutions.report = report
         return solutions
 

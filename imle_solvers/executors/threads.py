@@ -52,9 +52,9 @@ class ThreadExecutor(Executor):
             begin = time.perf_counter()
             part = solve_chunk(adapter, state, thetas[start:stop], slice_context(context, start, stop), start)
             report.chunks.append((stop - start, time.perf_counter() - begin))
-            # Copied, as an adapter may return a buffer that it uses again; here, where threads share the work.
-            values[start:stop] = part.values
-            part.values = values[start:stop]
+            if len(bounds) > 1 or not part.fresh:  # here, where threads share the work, and no part is held twice
+                values[start:stop] = part.values
+                part.values = values[start:stop]
             return part
 
         pool = self._start()

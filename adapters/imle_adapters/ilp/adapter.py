@@ -201,7 +201,7 @@ class ILPAdapter(SolverAdapter):
                 raise
             values[rest], statuses[rest] = solved.values, solved.statuses
         counters = {"solved by search": len(thetas) - rest.size, "left to the backend": rest.size}
-        return Solutions(values, statuses, {name: int(count) for name, count in counters.items() if count})
+        return Solutions(values, statuses, {name: int(count) for name, count in counters.items() if count}, fresh=True)
 
     def solve(self, state: _State, theta: FloatArray, **context: Any) -> tuple[Floats | None, Status]:
         """Solves one instance by the backend: theta (*spec.shape) -> (*spec.shape)."""
