@@ -281,7 +281,8 @@ class ShortestPathAdapter(SolverAdapter):
         if "blocked_nodes" in context:
             nodes = self._mask("blocked_nodes", len(flat), context)
             self._refuse_blocked_ends(nodes, sources, targets)
-            touched = nodes[:, self.network.tails] | nodes[:, self.network.heads]
+            # Not nodes[:, tails], whose order of memory the kernel would be compiled for once more.
+            touched = nodes.take(self.network.tails, axis=1) | nodes.take(self.network.heads, axis=1)
             blocked = touched | blocked if len(blocked) else touched
         return _Batch(flat, blocked, sources, targets)
 
