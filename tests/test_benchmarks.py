@@ -30,7 +30,7 @@ def compare(*arguments):
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,  # a guard against hanging: a busy machine takes minutes
     )
 
 

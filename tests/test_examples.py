@@ -62,7 +62,7 @@ def run_quick(name, out, *arguments):
 
 
 def test_warcraft(tmp_path):
-    printed = run_quick("warcraft", tmp_path)
+    printed = run_quick("warcraft", tmp_path, "--train-maps", "60", "--test-maps", "30")
     for title in (r"ResNet18 front \+ solver layer \(imle\)", "plain ResNet18"):
         for when in ("before", "after"):
             assert re.search(rf"{title}, {when} training: exact match [\d.]+%, cost-optimal [\d.]+%\n", printed)
