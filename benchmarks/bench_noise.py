@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2, help="torch's threads (default: 2)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    SumOfGamma(1.0, 1).sample((1,))  # loads the kernel
     print(f"{'shape':20}{'k':>6}{'terms':>7}{'table, ms':>11}{'quantiles, ms':>15}{'x gamma':>10}{'x loop':>10}")
     for shape, k, terms in SETTINGS:
         noise = SumOfGamma(k, terms)
