@@ -186,7 +186,7 @@ def _rows() -> list[Row]:
         Row("solver-1ms", "a solver of 1 ms by the clock, B = 64, S = 4", 64,
             partial(_slow_solver, entries=144, solve=partial(loops.busy, seconds=1e-3)), 1.1,
             ("its loop",), True),
-        Row("solver-ortools", "OR-Tools as a function, 32 items, 2 constraints, B = 16, S = 4", 16,
+        Row("solver-ortools", "OR-Tools as a function, 32 items, 2 constraints, B = 8, S = 4", 8,
             partial(_slow_solver, entries=32, solve=partial(loops.ortools_knapsack, limits=2)), 1.1,
             ("its loop",), True),
     ]  # fmt: skip
