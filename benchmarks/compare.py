@@ -30,7 +30,7 @@ from comparison.timing import Budget, time_row
 
 README = Path(__file__).parents[1] / "README.md"
 PACKAGES = ("imle-solvers", "torch", "numpy", "scipy", "numba", "networkx", "ortools", "pyepo")
-QUICK, FULL = Budget(rounds=5, turn=0.1, fewest=1, warm_up=0.5), Budget(rounds=5, turn=1.5, fewest=4, warm_up=2.0)
+QUICK, FULL = Budget(rounds=5, turn=0.1, fewest=1, warm_up=0.3), Budget(rounds=5, turn=1.5, fewest=4, warm_up=2.0)
 
 
 def main() -> None:
