@@ -189,6 +189,7 @@ HEAD = "NAME T\nROWS\n N C\n L R\nCOLUMNS\n x C 1 R 1\n"
         ("t.lp", "Minimize\n x\nSubject To\n x >= 1\n", "end with End; it is cut short"),
         ("t.lp", "Minimize\n x\nSubject To\n x >= y\nEnd\n", "all variables on one side"),
         ("t.lp", "Minimize\n x\nSubject To\n x + y\nEnd\n", "constraint with one or two of"),
+        ("t.lp", "Minimize\n x\nSubject To\n c: x >= 2\n c: <= 8\nEnd\n", "range in one line, .*a second 'c' without"),
         ("t.lp", "Minimize\n x + [ x ^ 2 ] / 2\nEnd\n", "quadratic terms"),
         ("t.lp", "Minimize\n x\nSemi-continuous\n x\nEnd\n", "semi-continuous variables"),
         ("t.lp", "Minimize\n x\nBounds\n z <= 3\nEnd\n", "section from line 3: variable z is in no objective"),

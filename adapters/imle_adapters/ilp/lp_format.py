@@ -186,8 +186,9 @@ def _chain(tokens: list[tuple[str, str]], place: int) -> tuple[list[_Expression]
 
 def _read_rows(lp: _Lp, tokens: list[tuple[str, str]]) -> None:
     place = 0
+    labels: set[str] = set()
     while place < len(tokens):
-        label = tokens[place][1]
+        first, label = place, tokens[place][1]
         start = _after_label(tokens, place)
         expressions, relations, place = _chain(tokens, start)
         if len(relations) not in (1, 2) or place == start:
@@ -204,6 +205,10 @@ def _read_rows(lp: _Lp, tokens: list[tuple[str, str]]) -> None:
             above = relation if i == varying[0] else _TURNED[relation]
             low, high = (low if above == "<" else side), (high if above == ">" else side)
         terms = sum_.terms
+        if start > first:
+            if label in labels and not terms:  # it may be meant as the other side of the row before
+                raise ValueError(f"expected a range in one line, as 1 <= x <= 3, got a second {label!r} without terms")
+            labels.add(label)
         _declare(lp, terms)
         lp.rows.append((terms, low, high))
 
