@@ -175,9 +175,12 @@ def test_state_dict_carries_the_generator(adapter):
 @pytest.mark.parametrize("resumed_seeded", [True, False])
 def test_a_state_dict_holds_tensors_only_and_loads_with_and_without_a_generator(adapter, seeded, resumed_seeded):
     """What is copied or saved entry by entry, as safetensors does, must be tensors."""
-    state = make(adapter, generator=torch.Generator() if seeded else None).state_dict()
+    state = make(adapter, generator=torch.Generator().manual_seed(5) if seeded else None).state_dict()
     copied = {name: value.clone() for name, value in state.items()}
-    make(adapter, generator=torch.Generator() if resumed_seeded else None).load_state_dict(copied)
+    resumed = make(adapter, generator=torch.Generator().manual_seed(6) if resumed_seeded else None)
+    resumed.load_state_dict(copied)
+    if resumed_seeded:
+        assert resumed.generator.initial_seed() == (5 if seeded else 6)
 
 
 def test_repr_says_what_it_is():
