@@ -77,7 +77,7 @@ def main() -> None:
     axes = figure.subplots()
     axes.plot(curve, "o-", label=("exact match", "value, of the best"))
     axes.set(xlabel="epoch", ylabel="share, on held-out knapsacks", ylim=(None, 1.02))
-    axes.legend()
+    axes.legend(loc="lower right")
     save_picture(figure, options.out, "custom_solver")
 
 
