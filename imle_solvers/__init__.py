@@ -7,7 +7,6 @@ package, must not pay for torch.
 from __future__ import annotations
 
 import importlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,8 +58,6 @@ if TYPE_CHECKING:
     from imle_solvers.status import Status as Status
     from imle_solvers.target import HammingTarget as HammingTarget
     from imle_solvers.target import Target as Target
-
-logging.getLogger(__name__).addHandler(logging.NullHandler())  # quiet, until the application says otherwise
 
 _EXPORTS = {
     "adapter": ("Parallelism", "Solutions", "SolverAdapter"),

@@ -64,6 +64,7 @@ class SolverAdapter:
         context: the per-instance arrays that solves take besides theta: name -> shape for one instance (None in
             place of the shape: any). They arrive as keyword arguments of `solve`.
         num_ones: about how many ones a solution has, None where that is unknown; sets the default noise.
+        limit_advice: how to bound the time of a solve, for the log, where one takes long.
     """
 
     sense: Sense
@@ -71,6 +72,7 @@ class SolverAdapter:
     parallelism: Parallelism = Parallelism.PROCESSES
     context: Mapping[str, tuple[int, ...] | None] = {}
     num_ones: float | None = None
+    limit_advice: str = "give the layer executor=ProcessExecutor(timeout=seconds) to end solves that take longer"
 
     @cached_property
     def solution_shape(self) -> tuple[int, ...]:
@@ -91,6 +93,14 @@ class SolverAdapter:
     def build(self) -> Any:
         """Builds the native state that solves share. Called once in each worker, before its first solve."""
         return None
+
+    def interrupt(self, state: Any) -> None:
+        """Has a solve that runs with this state in another thread end soon, in whatever way: nobody waits for it.
+
+        Called when the user interrupts a batch, and again until the solve has ended; the state is not used again. Does
+        nothing unless overridden. A solver that spends seconds outside Python should be stopped here. To be
+        interrupted in the main thread, too, it is called by `imle_solvers.waiting.call_interruptibly`.
+        """
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for the first row whose theta or context cannot be solved.

@@ -64,6 +64,7 @@ class BatchSolver:
         self._on_failure = on_failure
         self._stats = stats
         self._on_progress = on_progress
+        self._timeout: str | None = None
         self.num_ones = adapter.num_ones
         self.sign = -1 if adapter.sense == "min" else 1
         self.binary = adapter.parallelism is not Parallelism.DEVICE and adapter.is_binary(context)
@@ -158,6 +159,7 @@ class BatchSolver:
         self._stats.counters.update(solved.counters)
         if solved.report is not None:
             self._stats.add(solved.report)
+            self._timeout = solved.report.timeout
         return solved.values, solved.statuses
 
     def _solve_on_device(self, thetas: Tensor, samples: int, skip_nonfinite: bool) -> tuple[Tensor, StatusArray]:
@@ -210,7 +212,7 @@ class BatchSolver:
         if self._on_failure != "zero_grad":
             rows = np.flatnonzero(~ok)
             failures = [(int(row // samples), int(row % samples), Status(statuses[row])) for row in rows]
-            raise SolveError(repr(self._adapter), failures)
+            raise SolveError(repr(self._adapter), failures, self._timeout)
         return ok
 
 

@@ -19,17 +19,25 @@ class SolveError(ImleSolversError, RuntimeError):
 
     Attributes:
         failures: one `(instance, sample, status)` for each failed solve, in order.
+        timeout: the executor's limit that was reached, in words; None: none, so a TIMEOUT is the adapter's own.
     """
 
-    def __init__(self, adapter: str, failures: Sequence[tuple[int, int, Status]]) -> None:
-        super().__init__(adapter, failures)
+    def __init__(self, adapter: str, failures: Sequence[tuple[int, int, Status]], timeout: str | None = None) -> None:
+        super().__init__(adapter, failures, timeout)
         self.adapter = adapter
         self.failures = list(failures)
+        self.timeout = timeout
 
     def __str__(self) -> str:
         instance, sample, status = self.failures[0]
         more = f" (and {len(self.failures) - 1} more)" if len(self.failures) > 1 else ""
-        return f"{self.adapter}: instance {instance}, sample {sample} ended {status.name}{more}: {status.help}."
+        help = status.help
+        if status is Status.TIMEOUT and self.timeout is not None:
+            help = (
+                f"it took longer than {self.timeout} allows; raise that, or skip such instances with "
+                'on_failure="zero_grad"'
+            )
+        return f"{self.adapter}: instance {instance}, sample {sample} ended {status.name}{more}: {help}."
 
 
 class RowError(ImleSolversError):

@@ -14,6 +14,7 @@ class Report:
         num_workers: how many solves could run side by side.
         total: from the batch's arrival at the executor until its solutions were there.
         copying: of it, moving arrays to the workers' memory and back.
+        timeout: the executor's limit that ended rows with TIMEOUT, in words; None: none did.
         chunks: rows, and the time that solving them took, for each part that was solved on its own.
     """
 
@@ -21,6 +22,7 @@ class Report:
     num_workers: int = 1
     total: float = 0.0
     copying: float = 0.0
+    timeout: str | None = None
     chunks: list[tuple[int, float]] = field(default_factory=list)
 
     @property

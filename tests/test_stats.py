@@ -109,14 +109,13 @@ def test_a_callback_that_raises_stops_the_batch_and_not_the_executor():
         np.testing.assert_array_equal(executor.solve(function_adapter(slow), thetas).values, thetas)
 
 
-def test_logging_is_quiet_by_default_and_tells_of_restarts(tmp_path, capfd, caplog):
+def test_logging_tells_of_restarts(tmp_path, capfd, caplog):
     thetas = np.array([[0.0, 0.0], [1.0, 0.0]])
     with ProcessExecutor(1) as executor, caplog.at_level(logging.WARNING, "imle_solvers"):
         executor.solve(FaultyAdapter(tmp_path), thetas)
     assert "is replaced" in caplog.text
     assert "row 1 of the batch ends CRASHED" in caplog.text
     assert capfd.readouterr() == ("", "")
-    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("imle_solvers").handlers)
 
 
 def test_workers_start_with_the_layer_and_build_before_the_first_batch(tmp_path):

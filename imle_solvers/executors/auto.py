@@ -60,9 +60,7 @@ class AutoExecutor(Executor):
         self._workers: dict[str, Executor] = {}
         self._records: ByAdapter[_Record] = ByAdapter()
 
-    def _solve(
-        self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
-    ) -> Solutions:
+    def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress) -> Solutions:
         record = self._records.get(adapter)
         if record is not None:
             return self._solve_where(record, adapter, thetas, context, progress)
@@ -87,7 +85,7 @@ class AutoExecutor(Executor):
         return solutions
 
     def _solve_where(
-        self, record: _Record, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
+        self, record: _Record, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress
     ) -> Solutions:
         way = record.settled(len(thetas))
         if way is not None:
@@ -110,7 +108,7 @@ class AutoExecutor(Executor):
         adapter: SolverAdapter,
         thetas: FloatArray,
         context: Context,
-        progress: Progress | None,
+        progress: Progress,
     ) -> Solutions:
         solutions = executor.run(adapter, thetas, context, progress)
         assert solutions.report is not None

@@ -49,7 +49,7 @@ class Backlog:
         if self._chunk_seconds == 0:
             return 1
         if row_seconds is None:
-            return math.ceil(share / 4)
+            return 1  # they may take long, and whoever waits wants to hear of each
         timely = max(1, int(self._chunk_seconds / max(row_seconds, 1e-9)))
         # Less towards the end, so that the workers end together.
         return share if timely >= share else min(timely, math.ceil(left / (2 * workers)))

@@ -13,8 +13,10 @@ from typing import Self
 import numpy as np
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.by_adapter import ByAdapter
 from imle_solvers.errors import ClosedError
 from imle_solvers.report import Report
+from imle_solvers.waiting import Waiting
 
 Progress = Callable[[int], None]
 """Told of each part of a batch, when it is solved, how many rows it has."""
@@ -66,10 +68,10 @@ class Executor(ABC):
         self._check_open()
         if len(thetas) == 0:
             return Solutions(np.zeros((0, *adapter.solution_shape), dtype=thetas.dtype), np.zeros(0, dtype=np.uint8))
-        progress = None if on_progress is None else _counted(on_progress, len(thetas))
-        return self.run(adapter, thetas, context or {}, progress)
+        with _long_solves(adapter, self) as waiting:
+            return self.run(adapter, thetas, context or {}, _counted(waiting.news, on_progress, len(thetas)))
 
-    def run(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None) -> Solutions:
+    def run(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress) -> Solutions:
         """Solves a batch of at least one row and times it, for executors that are made of others."""
         self._check_open()
         begin = time.perf_counter()
@@ -80,9 +82,7 @@ class Executor(ABC):
         return solutions
 
     @abstractmethod
-    def _solve(
-        self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
-    ) -> Solutions:
+    def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress) -> Solutions:
         """Solves a batch of at least one row, and tells `progress` of each part."""
 
     def prepare(self, adapter: SolverAdapter) -> None:  # noqa: B027 - nothing to do is a fine answer
@@ -113,15 +113,33 @@ class Executor(ABC):
         return f"{type(self).__name__}(num_workers={self.num_workers})"
 
 
-def _counted(on_progress: Callable[[int, int], None], rows: int) -> Progress:
+def _counted(news: Callable[[], None], on_progress: Callable[[int, int], None] | None, rows: int) -> Progress:
     solved = 0
 
     def progress(more: int) -> None:
         nonlocal solved
+        news()
         solved += more
-        on_progress(solved, rows)
+        if on_progress is not None:
+            on_progress(solved, rows)
 
     return progress
+
+
+_MENTIONED: ByAdapter[bool] = ByAdapter()
+"""The adapters whose long solves were mentioned: once is enough."""
+
+
+def _long_solves(adapter: SolverAdapter, executor: Executor) -> Waiting:
+    def describe() -> str:
+        _MENTIONED.set(adapter, True)
+        return (
+            f"{executor!r} has not heard of a solve of {adapter!r} being done for ten seconds; {adapter.limit_advice}"
+        )
+
+    waiting = Waiting(describe)
+    waiting.told = _MENTIONED.get(adapter) is not None
+    return waiting
 
 
 def chunk_bounds(rows: int, chunks: int) -> list[tuple[int, int]]:

@@ -56,9 +56,7 @@ class SolutionCache(Executor):
         self._lock = threading.Lock()
         self._kept: ByAdapter[dict[bytes, FloatArray]] = ByAdapter()
 
-    def _solve(
-        self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
-    ) -> Solutions:
+    def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress) -> Solutions:
         if context:
             raise ValueError(
                 f"SolutionCache: solutions of the past fit all instances only without context, got {', '.join(context)}"
@@ -82,8 +80,7 @@ class SolutionCache(Executor):
             solutions.values[rest] = known[best]
             solutions.statuses[rest] = Status.FEASIBLE
             solutions.counters[FROM_CACHE] = len(rest)
-            if progress is not None:
-                progress(len(rest))
+            progress(len(rest))
         with self._lock:
             for row in rows[solutions.statuses[rows] == Status.OPTIMAL]:
                 kept[solutions.values[row].astype(np.float64).tobytes()] = solutions.values[row].astype(np.float64)
@@ -92,7 +89,7 @@ class SolutionCache(Executor):
         return solutions
 
     def _solve_some(
-        self, adapter: SolverAdapter, thetas: FloatArray, rows: NDArray[np.intp], progress: Progress | None
+        self, adapter: SolverAdapter, thetas: FloatArray, rows: NDArray[np.intp], progress: Progress
     ) -> Solutions:
         """Solves these rows; the others have solutions of zero."""
         values = np.zeros((len(thetas), *adapter.solution_shape), dtype=thetas.dtype)

@@ -249,6 +249,7 @@ class Pool:
                 if worker.connection.poll():  # it made it after all
                     continue
                 if worker.started:
+                    batch.report.timeout = f"ProcessExecutor(timeout={self._timeout:g})"
                     self._give_up(batch, worker.chunk[0], Status.TIMEOUT)
                     worker.chunk = None
                 self._replace(worker, batch)

@@ -59,9 +59,7 @@ class ProcessExecutor(Executor):
             with self._lock:
                 self._start().prepare(*self._adapters.number(adapter))
 
-    def _solve(
-        self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
-    ) -> Solutions:
+    def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress) -> Solutions:
         self._leave_fork()
         with self._lock:
             if self._solving:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_
 from imle_solvers.adapter import Context, FloatArray, Parallelism, Solutions, SolverAdapter
 from imle_solvers.errors import AdapterError, InputError
 from imle_solvers.status import Status
+from imle_solvers.waiting import Waiting, call_interruptibly
 
 _RAY = 1e-6  # how much a direction in the unit box must save, at costs of about 1, to be called improving
 
@@ -31,6 +33,7 @@ class _State:
     engine: Engine
     search: Search | None = None
     linear: Engine | None = None
+    stopped: bool = False
 
     def relaxation(self) -> Engine:
         """GLOP on the rows of the program without integrality; made when first needed."""
@@ -84,6 +87,8 @@ class ILPAdapter(SolverAdapter):
         compiled: whether the compiled search may go first.
     """
 
+    limit_advice = "ILPAdapter(..., time_limit=seconds) ends a solve with the best solution that it has found"
+
     def __init__(
         self,
         spec: ILPSpec,
@@ -117,8 +122,9 @@ class ILPAdapter(SolverAdapter):
         self._program = Program.of(spec)
         self.backend = choose(backend, self._program)
         self._branches = bool(spec.integrality.any()) and self.backend != "glop"
-        # All five release the GIL. CBC's driver is not documented to be thread-safe, so it gets processes.
-        self.parallelism = Parallelism.PROCESSES if self.backend == "cbc" else Parallelism.THREADS
+        # All five release the GIL. Those that cannot be stopped get processes, which can, and CBC's driver is not
+        # documented to be thread-safe.
+        self.parallelism = Parallelism.PROCESSES if self.backend in ("cbc", "highs") else Parallelism.THREADS
         self.context = {
             name: shape
             for name, shape in {
@@ -187,7 +193,7 @@ class ILPAdapter(SolverAdapter):
         Where there is a search, "solved by search" and "left to the backend" are counted.
         """
         if state.search is None:
-            return super().solve_batch(state, thetas, context)
+            return self._solve_by_backend(state, thetas, context)
         found = state.search.solve(self._costs(thetas), self._bounds(context, len(thetas)))
         values = found.values[:, self.spec.theta_index].reshape(thetas.shape).astype(thetas.dtype)
         statuses = np.where(found.infeasible, Status.INFEASIBLE, Status.OPTIMAL).astype(np.uint8)
@@ -195,7 +201,7 @@ class ILPAdapter(SolverAdapter):
         if rest.size:
             try:
                 others = {name: np.asarray(array)[rest] for name, array in context.items()}
-                solved = super().solve_batch(state, thetas[rest], others)
+                solved = self._solve_by_backend(state, thetas[rest], others)
             except AdapterError as error:
                 error.of_part(rest)
                 raise
@@ -203,8 +209,21 @@ class ILPAdapter(SolverAdapter):
         counters = {"solved by search": len(thetas) - rest.size, "left to the backend": rest.size}
         return Solutions(values, statuses, {name: int(count) for name, count in counters.items() if count}, fresh=True)
 
+    def _solve_by_backend(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
+        solve = functools.partial(super().solve_batch, state, thetas, context)
+        return call_interruptibly(solve, lambda: self.interrupt(state), repr(self))
+
+    def interrupt(self, state: _State) -> None:
+        """Ends solves with this state for good; CBC and HiGHS cannot be stopped in the middle of one."""
+        state.stopped = True
+        state.engine.stop()
+        if state.linear is not None:
+            state.linear.stop()
+
     def solve(self, state: _State, theta: FloatArray, **context: Any) -> tuple[Floats | None, Status]:
         """Solves one instance by the backend: theta (*spec.shape) -> (*spec.shape)."""
+        if state.stopped:
+            raise RuntimeError("solves with this state were interrupted; build another one")
         deadline = Deadline(self.time_limit)
         bounds = self._bounds(context)
         if bounds.crossed:
@@ -263,7 +282,12 @@ class ILPAdapter(SolverAdapter):
     def _find_feasible(self) -> bool | None:
         """True if the spec is feasible, None if the time limit left that open."""
         state, bounds = self._load(), self._program.bounds
-        status = self._feasibility(state, bounds, Deadline(self.time_limit))
+        with Waiting(lambda: f"{self!r} has looked for any feasible point for ten seconds; {self.limit_advice}"):
+            status = call_interruptibly(
+                lambda: self._feasibility(state, bounds, Deadline(self.time_limit)),
+                lambda: self.interrupt(state),
+                repr(self),
+            )
         if status is Status.INFEASIBLE:
             raise ValueError(
                 f"expected a feasible program, but no x satisfies the constraints of {self.spec!r}, says "

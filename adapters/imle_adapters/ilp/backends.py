@@ -9,9 +9,13 @@ All solvers run on one thread with a fixed seed and release the GIL.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 from ortools.linear_solver import pywraplp
@@ -26,11 +30,10 @@ from imle_adapters.ilp.spec import Floats, ILPSpec
 _TIGHT = 1e-9
 
 
-class MathOptEngine:
-    """SCIP and HiGHS by way of MathOpt; `mathopt.solve` loads the model afresh each time."""
+class HighsEngine:
+    """HiGHS by way of MathOpt; `mathopt.solve` loads the model afresh each time."""
 
-    def __init__(self, solver: mathopt.SolverType, program: Program) -> None:
-        self._solver = solver
+    def __init__(self, program: Program) -> None:
         self._model = mathopt.Model()
         bounds = program.bounds
         self._variables = [
@@ -46,7 +49,7 @@ class MathOptEngine:
             self._rows[row].set_coefficient(self._variables[column], float(value))
         self._costs = np.zeros(len(self._variables))
         self._bounds = bounds
-        self._parameters = _mathopt_parameters(solver, bool(program.integrality.any()))
+        self._parameters = _highs_parameters(bool(program.integrality.any()))
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds."""
@@ -57,13 +60,16 @@ class MathOptEngine:
         self._move_to(bounds)
         self._parameters.time_limit = None if seconds is None else datetime.timedelta(seconds=seconds)
         try:
-            result = mathopt.solve(self._model, self._solver, params=self._parameters)
-        except Exception:  # MathOpt raises on results that it finds odd, such as SCIP's for unbounded programs
+            result = mathopt.solve(self._model, mathopt.SolverType.HIGHS, params=self._parameters)
+        except Exception:  # MathOpt raises on results that it finds odd
             return Claim.FAILED, None
-        claim = _MATHOPT_CLAIMS.get(result.termination.reason, Claim.FAILED)
+        claim = _HIGHS_CLAIMS.get(result.termination.reason, Claim.FAILED)
         if claim in (Claim.OPTIMAL, Claim.FEASIBLE):
             return claim, np.array(result.variable_values(self._variables), dtype=np.float64)
         return claim, None
+
+    def stop(self) -> None:
+        """Nothing: HiGHS does not listen to MathOpt's interrupter."""
 
     def _move_to(self, bounds: Bounds) -> None:
         old = self._bounds
@@ -77,7 +83,7 @@ class MathOptEngine:
 
 
 _Reason = mathopt.TerminationReason
-_MATHOPT_CLAIMS = {
+_HIGHS_CLAIMS = {
     _Reason.OPTIMAL: Claim.OPTIMAL,
     _Reason.FEASIBLE: Claim.FEASIBLE,
     _Reason.NO_SOLUTION_FOUND: Claim.LIMIT,
@@ -87,31 +93,33 @@ _MATHOPT_CLAIMS = {
 }
 
 
-def _mathopt_parameters(solver: mathopt.SolverType, mixed: bool) -> mathopt.SolveParameters:
+def _highs_parameters(mixed: bool) -> mathopt.SolveParameters:
     parameters = mathopt.SolveParameters()
     if mixed:
         parameters.relative_gap_tolerance = 0.0
         parameters.absolute_gap_tolerance = 0.0
-    if solver is mathopt.SolverType.HIGHS:
-        parameters.highs.string_options["parallel"] = "off"
-        for name in (
-            "mip_feasibility_tolerance",
-            "primal_feasibility_tolerance",
-            "dual_feasibility_tolerance",
-        ):
-            parameters.highs.double_options[name] = _TIGHT
-    else:
-        parameters.random_seed = 0
-        parameters.threads = 1
-        parameters.gscip.real_params["numerics/feastol"] = _TIGHT
+    parameters.highs.string_options["parallel"] = "off"
+    for name in (
+        "mip_feasibility_tolerance",
+        "primal_feasibility_tolerance",
+        "dual_feasibility_tolerance",
+    ):
+        parameters.highs.double_options[name] = _TIGHT
     return parameters
 
 
-class CbcEngine:
-    """CBC by way of `pywraplp`, which loads the model afresh each time, as its interface to CBC always does."""
+class WrappedEngine:
+    """SCIP and CBC by way of `pywraplp`, which is told to load the model afresh each time.
 
-    def __init__(self, program: Program) -> None:
-        self._solver = pywraplp.Solver.CreateSolver("CBC")
+    Not by MathOpt: its interrupter does not reach SCIP (OR-Tools 9.15), and it has no CBC.
+    """
+
+    def __init__(self, name: str, settings: str, lock: AbstractContextManager[Any], program: Program) -> None:
+        self._lock = lock
+        self._stopped = False
+        self._solver = pywraplp.Solver.CreateSolver(name)
+        if not self._solver.SetSolverSpecificParametersAsString(settings):
+            raise ValueError(f"{name} does not take the settings {settings!r}")
         bounds = program.bounds
         self._variables = [
             self._solver.Var(float(low), float(high), bool(whole), "")
@@ -140,13 +148,21 @@ class CbcEngine:
         self._costs = costs
         self._move_to(bounds)
         self._solver.SetTimeLimit(0 if seconds is None else max(1, round(seconds * 1000)))  # ms, 0: none
-        status = self._solver.Solve(self._parameters)
+        with self._lock:
+            if self._stopped:  # while it waited
+                return Claim.FAILED, None
+            status = self._solver.Solve(self._parameters)
         if status in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
             values = np.array([variable.solution_value() for variable in self._variables])
             return (Claim.OPTIMAL if status == pywraplp.Solver.OPTIMAL else Claim.FEASIBLE), values
         if status in (pywraplp.Solver.INFEASIBLE, pywraplp.Solver.UNBOUNDED):
             return Claim.NO_OPTIMUM, None
         return (Claim.LIMIT if status == pywraplp.Solver.NOT_SOLVED and seconds is not None else Claim.FAILED), None
+
+    def stop(self) -> None:
+        """Ends `minimize` in another thread; CBC cannot be stopped from outside."""
+        self._stopped = True
+        self._solver.InterruptSolve()
 
     def _move_to(self, bounds: Bounds) -> None:
         old = self._bounds
@@ -157,7 +173,17 @@ class CbcEngine:
         self._bounds = bounds
 
 
-_scip = functools.partial(MathOptEngine, mathopt.SolverType.GSCIP)
+_SCIP_SETTINGS = f"""
+numerics/feastol = {_TIGHT}
+limits/absgap = 0.0
+misc/catchctrlc = FALSE
+"""
+
+_scip = functools.partial(WrappedEngine, "SCIP", _SCIP_SETTINGS, contextlib.nullcontext())
+
+# CBC has a handler of its own for Ctrl-C for about a millisecond of each solve, and restores what it found. Two solves
+# at once in one process would find each other's.
+_cbc = functools.partial(WrappedEngine, "CBC", "", threading.Lock())
 
 
 def _glop(program: Program) -> Engine:
@@ -167,9 +193,9 @@ def _glop(program: Program) -> Engine:
 
 ENGINES: dict[str, Callable[[Program], Engine]] = {
     "scip": _scip,
-    "highs": functools.partial(MathOptEngine, mathopt.SolverType.HIGHS),
+    "highs": HighsEngine,
     "glop": _glop,
-    "cbc": CbcEngine,
+    "cbc": _cbc,
     "cp_sat": CpSatEngine,
 }
 

@@ -88,6 +88,7 @@ class CpSatEngine:
             terms = cp_model.LinearExpr.weighted_sum([self._variables[j] for j in columns], coefficients)
             self._model.add_linear_constraint(terms, 0, 0)
         self._bounds: Bounds | None = None
+        self._solver: cp_model.CpSolver | None = None
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds."""
@@ -95,7 +96,8 @@ class CpSatEngine:
             return Claim.NO_OPTIMUM, None
         integers, _ = integer_costs(costs, bounds)
         self._model.minimize(cp_model.LinearExpr.weighted_sum(self._variables, integers.tolist()))
-        solver = cp_model.CpSolver()
+        solver = self._solver = cp_model.CpSolver()
+        solver.parameters.catch_sigint_signal = False  # or Ctrl-C ends the whole program from then on
         solver.parameters.num_workers = 1
         solver.parameters.random_seed = 0
         solver.parameters.relative_gap_limit = 0.0
@@ -106,6 +108,11 @@ class CpSatEngine:
         if claim in (Claim.OPTIMAL, Claim.FEASIBLE):
             return claim, np.array(solver.response_proto.solution, dtype=np.float64)
         return claim, None
+
+    def stop(self) -> None:
+        """Ends `minimize` in another thread."""
+        if self._solver is not None:
+            self._solver.stop_search()
 
     def _move_to(self, bounds: Bounds) -> bool:
         """Sets the bounds; False where some row has no integer between its sides."""

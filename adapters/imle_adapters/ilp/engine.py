@@ -39,6 +39,9 @@ class Engine(Protocol):
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds; None for no time limit."""
 
+    def stop(self) -> None:
+        """Has a call of `minimize` in another thread end soon, with whatever outcome; nothing where it cannot."""
+
 
 class Deadline:
     """The time that is left for one instance, however many solves it takes."""

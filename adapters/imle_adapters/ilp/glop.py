@@ -40,6 +40,7 @@ class GlopEngine:
     def __init__(self, program: Program, parameters: str = "") -> None:
         self._matrix = program.matrix
         self._parameters = f"{_TOLERANCES} {parameters}"
+        self._solver: Any = None
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds."""
@@ -47,7 +48,7 @@ class GlopEngine:
         model.fill_model_from_sparse_data(
             bounds.lb, bounds.ub, scaled(costs), bounds.row_lb, bounds.row_ub, self._matrix
         )
-        solver = _builder.ModelSolverHelper("glop")
+        solver = self._solver = _builder.ModelSolverHelper("glop")
         solver.set_solver_specific_parameters(self._parameters)
         if seconds is not None:
             solver.set_time_limit_in_seconds(seconds)
@@ -57,6 +58,11 @@ class GlopEngine:
             return Claim.LIMIT, None
         claim = _CLAIMS.get(status, Claim.FAILED)
         return claim, solver.variable_values() if claim in (Claim.OPTIMAL, Claim.FEASIBLE) else None
+
+    def stop(self) -> None:
+        """Ends `minimize` in another thread."""
+        if self._solver is not None:
+            self._solver.interrupt_solve()
 
 
 class UnimodularEngine:
@@ -85,6 +91,12 @@ class UnimodularEngine:
         if point is not None and self._holds(point, whole):
             return claim, point
         return self._fallback.minimize(costs, bounds, deadline.left())
+
+    def stop(self) -> None:
+        """Ends `minimize` in another thread."""
+        self._relaxation.stop()
+        if "_fallback" in self.__dict__:
+            self._fallback.stop()
 
     @cached_property
     def _fallback(self) -> Engine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,7 +26,9 @@ class Settings(TypedDict):
     compiled: bool
 
 
-def fastest_settings(spec: ILPSpec, thetas: ArrayLike, *, quiet: bool = False, **context: ArrayLike) -> Settings:
+def fastest_settings(
+    spec: ILPSpec, thetas: ArrayLike, *, time_limit: float = 60.0, quiet: bool = False, **context: ArrayLike
+) -> Settings:
     """Times every backend that can hold a program, with and without the compiled search, on one core.
 
     Timings differ from run to run, so `ILPAdapter` never chooses by them on its own. Do it once, and write down what
@@ -35,6 +37,8 @@ def fastest_settings(spec: ILPSpec, thetas: ArrayLike, *, quiet: bool = False, *
     Args:
         spec: the program.
         thetas: (N, *spec.shape), typical of those to solve, noise included; a dozen will do.
+        time_limit: about how many seconds it may take in all, shared among what is tried. Where nothing solves all
+            instances in its share, what solves the most of them is chosen.
         quiet: do not print the table.
         **context: per-instance arrays with a leading axis of N, as for the layer.
 
@@ -42,13 +46,16 @@ def fastest_settings(spec: ILPSpec, thetas: ArrayLike, *, quiet: bool = False, *
         The settings that took the least time.
 
     Raises:
-        ValueError: thetas or context are not of that shape, or are nothing to solve; the spec is infeasible.
+        ValueError: thetas or context are not of that shape, or are nothing to solve; the spec is infeasible; a time
+            limit that is not positive; nothing solves any instance in its share of the time.
     """
     rows = np.ascontiguousarray(thetas, dtype=np.float64)
     if rows.shape[1:] != spec.shape or len(rows) == 0:
         raise ValueError(f"expected thetas of shape (N, {', '.join(map(str, spec.shape))}), got {rows.shape}")
     if not np.isfinite(rows).all():
         raise ValueError(f"expected finite thetas, got {rows[~np.isfinite(rows)][0]}")
+    if not 0 < time_limit < np.inf:
+        raise ValueError(f"expected time_limit to be a positive number of seconds, got {time_limit!r}")
     arrays = {name: np.asarray(values) for name, values in context.items()}
     shapes = {name: (len(rows), *np.shape(getattr(spec, name))) for name in ("b_ub", "b_eq", "lb", "ub")}
     for name, array in arrays.items():
@@ -57,36 +64,55 @@ def fastest_settings(spec: ILPSpec, thetas: ArrayLike, *, quiet: bool = False, *
             raise ValueError(f"expected context to be of {expected}, got {name} of shape {array.shape}")
     program = Program.of(spec)
     fitting = [name for name in available_backends() if unfit(name, program) is None]
-    best, settings = np.inf, Settings(backend=fitting[0], compiled=True)
+    searches = (True, False) if program.integrality.all() else (False,)
+    tried = [(name, compiled) for compiled in searches for name in fitting]
+    ends = time.monotonic() + time_limit
+    best, settings = _Trial(0, np.inf), Settings(backend=fitting[0], compiled=True)
     refused: InputError | None = None
-    searches = program.integrality.all()
-    for compiled in (True, False) if searches else (False,):
-        for backend in fitting:
-            # No instance needs longer than the best settings took for all of them.
-            limit = None if best == np.inf else max(best, 1e-3)
-            try:
-                seconds = _seconds(ILPAdapter(spec, backend, limit, compiled), rows, arrays, best)
-            except InputError as error:  # some backends take no infinite bounds
-                seconds, refused = np.inf, error
-            if not quiet:
-                how = "given up" if seconds == np.inf else f"{seconds / len(rows) * 1e6:8.0f} us an instance"
-                print(f"backend={backend!r:9} compiled={compiled!s:5} {how}")
-            if seconds < best:
-                best, settings = seconds, Settings(backend=backend, compiled=compiled)
-    if best == np.inf and refused is not None:
+    for left, (backend, compiled) in zip(range(len(tried), 0, -1), tried, strict=True):
+        # No instance needs longer than the best settings took for all of them.
+        share = max(1e-3, (ends - time.monotonic()) / left)
+        limit = min(share, best.seconds) if best.solved == len(rows) else share
+        try:
+            trial = _try(ILPAdapter(spec, backend, max(limit, 1e-3), compiled), rows, arrays, limit)
+        except InputError as error:  # some backends take no infinite bounds
+            trial, refused = _Trial(0, np.inf), error
+        if not quiet:
+            how = f"{trial.seconds / max(1, trial.solved) * 1e6:8.0f} us an instance"
+            how = how if trial.solved == len(rows) else f"given up after {trial.solved} of {len(rows)}"
+            print(f"backend={backend!r:9} compiled={compiled!s:5} {how}")
+        if (-trial.solved, trial.seconds) < (-best.solved, best.seconds):
+            best, settings = trial, Settings(backend=backend, compiled=compiled)
+    if best.solved == 0 and refused is not None:
         raise refused
+    if best.solved == 0:
+        raise ValueError(
+            f"no backend solved the first instance in its share of {time_limit:g} s; give a longer time_limit, "
+            "or easier thetas"
+        )
     return settings
 
 
-def _seconds(adapter: ILPAdapter, thetas: Any, context: dict[str, Any], best: float) -> float:
-    """Seconds for all instances, infinite where it takes longer than the best, or fails."""
+class _Trial(NamedTuple):
+    """How many instances were solved in the time that there was, and in how many seconds."""
+
+    solved: int
+    seconds: float
+
+
+def _try(adapter: ILPAdapter, thetas: Any, context: dict[str, Any], limit: float) -> _Trial:
+    """Solves one instance after the other until one fails or the time is over."""
     adapter.check(thetas, context)
     state = adapter.build()
-    adapter.solve_batch(state, thetas[:1], {name: array[:1] for name, array in context.items()})
-    start = time.perf_counter()
-    for row in range(len(thetas)):
+
+    def solves(row: int) -> bool:
         part = slice(row, row + 1)
         solved = adapter.solve_batch(state, thetas[part], {name: array[part] for name, array in context.items()})
-        if solved.statuses[0] not in _ENDS or time.perf_counter() - start > best:
-            return np.inf
-    return time.perf_counter() - start
+        return solved.statuses[0] in _ENDS
+
+    if not solves(0):  # which also does what is done once
+        return _Trial(0, np.inf)
+    begin, done = time.perf_counter(), 0
+    while done < len(thetas) and time.perf_counter() - begin <= limit and solves(done):
+        done += 1
+    return _Trial(done, time.perf_counter() - begin)

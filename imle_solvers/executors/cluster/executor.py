@@ -75,9 +75,7 @@ class RayExecutor(Executor):
         self._leave: Callable[[], object] | None = None
         self._adapters = AdapterKeys()
 
-    def _solve(
-        self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
-    ) -> Solutions:
+    def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress) -> Solutions:
         with self._lock:
             if self._solving:
                 raise RuntimeError(f"{self!r} is in the middle of a batch in this thread; use another one in callbacks")
