@@ -42,11 +42,14 @@ class SolverLayer(nn.Module):
             solution is zero and gives zero gradient. "keep": FEASIBLE solutions are used as they are, the rest raise.
             `stats()` counts them in any case.
         generator: where noise is drawn from; its state is part of the layer's state_dict. None: torch's default, the
-            only one that `torch.utils.checkpoint` sets back before it repeats a forward pass.
+            only one that `torch.utils.checkpoint` sets back before it repeats a forward pass. The processes of
+            `torch.distributed` draw noise of their own, also where their generators have the same seed.
 
     Attributes:
         on_progress: None, or a function that is called as `on_progress(solved, N)` each time that a part of a batch of
             N solves is done, for progress bars over long ones.
+        noise_rank: None, or a number that takes the place of this process's rank in its noise. Processes that hold the
+            same theta, as in tensor parallelism, draw the same noise if they set the same number.
 
     Raises:
         TypeError, ValueError: an argument that cannot work, saying what is expected.
@@ -82,6 +85,7 @@ class SolverLayer(nn.Module):
         self._executor = _choose_executor(adapter, executor, num_workers)
         self._stats = Stats()
         self.on_progress: Callable[[int, int], None] | None = None
+        self.noise_rank: int | None = None
         if self._owns_executor and executor == "processes":
             self._executor.prepare(adapter)
 
@@ -155,13 +159,17 @@ class SolverLayer(nn.Module):
         perturb: bool = True,
     ) -> Tensor:
         prepared, solve, single = self.prepare(theta, context)
-        sampling = Sampling(num_samples or 1, group, perturb=perturb, generator=self.generator)
+        sampling = self.sampling(num_samples or 1, group, perturb=perturb)
         solutions: Tensor = self.estimator(prepared, solve, sampling)
         if solutions.dtype != theta.dtype:
             solutions = solutions.to(theta.dtype)
         if num_samples is None:
             solutions = solutions.squeeze(1)
         return solutions.squeeze(0) if single else solutions
+
+    def sampling(self, num_samples: int, group: int = 1, *, perturb: bool = True) -> Sampling:
+        """How the layer's estimator, and losses on it, draw. See `Sampling`."""
+        return Sampling(num_samples, group, perturb=perturb, generator=self.generator, rank=self.noise_rank)
 
     def prepare(self, theta: Tensor, context: dict[str, Any]) -> tuple[Tensor, BatchSolver, bool]:
         """Checks a call's input and turns it into what estimators, and losses on them, work with.

@@ -72,7 +72,7 @@ class FenchelYoungLoss(nn.Module):
         prepared, solve, single = self.layer.prepare(theta, context)
         scores = solve.sign * prepared
         target = (target.unsqueeze(0) if single else target).to(scores)
-        sampling = Sampling(self.num_samples, generator=self.layer.generator)
+        sampling = self.layer.sampling(self.num_samples)
         losses: Tensor = _FenchelYoung.apply(scores, target, self.layer.estimator, solve, sampling)  # type: ignore[no-untyped-call]
         return _reduce(losses, self.reduction, single).to(theta.dtype)
 
@@ -216,7 +216,7 @@ class ScoreFunctionLoss(nn.Module):
         with torch.no_grad():
             prepared, solve, _ = self.layer.prepare(theta, context)
             scores = solve.sign * prepared
-            sampling = Sampling(self.num_samples, generator=self.layer.generator)
+            sampling = self.layer.sampling(self.num_samples)
             _, (_, noise, values, ok) = estimator.draw(scores, solve, sampling)
             losses = self.loss(values.to(theta.dtype))
             if losses.shape != values.shape[:2]:

@@ -86,12 +86,7 @@ class PerturbAndMAP(Estimator):
         if self.noise is None or silent or not sampling.perturb:
             return None
         # Waits until here because the adapter, which may know the number of ones, comes with the solve.
-        noise = resolve_noise(self.noise, solve.num_ones)
-        shape = (scores.shape[0], sampling.draws, *scores.shape[1:])
-        drawn = noise.sample(shape, generator=sampling.generator, device=scores.device, dtype=scores.dtype)
-        if drawn.shape != shape:
-            raise ValueError(f"{noise!r}: expected noise of shape {shape}, got {tuple(drawn.shape)}")
-        return drawn.to(scores)
+        return sampling.noise(resolve_noise(self.noise, solve.num_ones), scores)
 
     def extra_repr(self) -> str:
         """The arguments."""

@@ -70,9 +70,7 @@ class PerturbedOptimizer(Estimator):
         if not sampling.perturb:
             solved = solve(repeated)
             return solved, (scores, None, solved.values, solved.ok)
-        noise = self.noise.sample(
-            repeated.shape, generator=sampling.generator, device=scores.device, dtype=scores.dtype
-        )
+        noise = sampling.noise(self.noise, scores)
         if self.multiplicative:
             _check_nonzero(scores)
             perturbed = repeated * torch.exp(self.sigma * noise - self.sigma**2 / 2)
