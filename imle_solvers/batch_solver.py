@@ -120,7 +120,7 @@ class BatchSolver:
         if unsound is not None:
             if not skip_nonfinite:
                 # Not before: as long as all is well only the host's copy is looked at, and no device need wait.
-                check_finite(self._theta)
+                check_finite(self._theta, self._adapter)
                 raise InputError(_NOT_FINITE, int(unsound.argmax()))
             asked = np.logical_not(unsound) if asked is None else asked & ~unsound
         selection = select(array, context, asked)
@@ -165,7 +165,7 @@ class BatchSolver:
         if not bool(finite.all()):
             rows = finite.reshape(len(thetas), -1).all(1)
             if not skip_nonfinite:
-                check_finite(self._theta)
+                check_finite(self._theta, self._adapter)
                 raise InputError(_NOT_FINITE, int(rows.int().argmin()))
             entries = rows.reshape(-1, *(1 for _ in self._adapter.instance_shape))
             values, statuses = self._solve_on_device(torch.where(entries, thetas, 0.0), samples, skip_nonfinite)
@@ -261,14 +261,18 @@ def _not_finite(thetas: FloatArray) -> NDArray[np.bool_] | None:
     return unsound
 
 
-def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: int, device: torch.device) -> Context:
+def prepare_context(
+    adapter: SolverAdapter, context: Mapping[str, Any], batch: int, device: torch.device, *, single: bool = False
+) -> Context:
     """The context of a call in the form that its adapter takes: tensors on theta's device, or numpy arrays.
 
     Args:
         adapter: the adapter, which declares names and shapes.
-        context: tensors, arrays or nested lists with a leading axis of `batch`.
+        context: tensors, arrays or nested lists with a leading axis of `batch`. Without it, where the adapter says the
+            shape, they hold for all instances.
         batch: B.
         device: of theta.
+        single: whether context came with a single theta, and has no such axis.
 
     Raises:
         TypeError: values that are no numbers.
@@ -282,8 +286,14 @@ def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: i
     for name, values in context.items():
         tensor = context_tensor(name, values)
         shape = adapter.context[name]
-        expected = f"({batch}, ...)" if shape is None else str((batch, *shape))
+        if tensor.shape == shape or (single and shape is None):
+            tensor = tensor.expand(batch, *tensor.shape)
         if tensor.ndim == 0 or len(tensor) != batch or (shape is not None and tensor.shape[1:] != shape):
+            expected = (
+                f"({batch}, ...), an entry for each instance"
+                if shape is None
+                else f"{(batch, *shape)}, or {shape} for all instances"
+            )
             raise ValueError(f"context {name!r}: expected shape {expected}, got {tuple(tensor.shape)}")
         if adapter.parallelism is Parallelism.DEVICE:
             prepared[name] = tensor.to(device)
@@ -323,16 +333,20 @@ def check_tensor(theta: Any) -> None:
         raise TypeError(f"theta: expected a floating dtype, got {theta.dtype}; convert it with theta.float()")
 
 
-def check_finite(theta: Tensor) -> None:
-    """Raises `ValueError` for NaN or infinity, naming the instance.
+def check_finite(theta: Tensor, adapter: SolverAdapter) -> None:
+    """Raises `ValueError` for NaN or infinity, naming the instance, and how the adapter is told to rule entries out.
 
     Args:
         theta: (B, *instance_shape).
+        adapter: the adapter.
     """
     finite = theta.isfinite()
     if not bool(finite.all()):
         instance, *entry = (~finite).nonzero()[0].tolist()
+        value = theta[(instance, *entry)].item()
+        worst = math.inf if adapter.sense == "min" else -math.inf
+        advice = f"rule entries out by {adapter.exclusion}, or " if value == worst and adapter.exclusion else ""
         raise ValueError(
-            f"theta: expected finite values, got {theta[(instance, *entry)].item()} in instance {instance} at "
-            f"{tuple(entry)}; check the network that predicts theta"
+            f"theta: expected finite values, got {value} in instance {instance} at {tuple(entry)}; {advice}check the "
+            "network that predicts theta"
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from imle_solvers.adapter import Parallelism, SolverAdapter, check_adapter_attributes
-from imle_solvers.batch_solver import BatchSolver, OnFailure, check_tensor, context_tensor, prepare_context
+from imle_solvers.batch_solver import BatchSolver, OnFailure, check_tensor, prepare_context
 from imle_solvers.errors import ClosedError
 from imle_solvers.estimators import IMLE, Estimator
 from imle_solvers.estimators.base import Sampling
@@ -27,7 +27,8 @@ class SolverLayer(nn.Module):
     solutions come back in the same dtype on the same device. Half precision is computed in float32.
 
     Context, as keyword arguments, goes to the adapter with each instance in both solves: arrays or tensors with a
-    leading axis of B (without it for a single theta), under the names that the adapter declares.
+    leading axis of B (without it for a single theta), under the names that the adapter declares. Where it declares
+    their shape, too, they hold for all instances if that axis is left out.
 
     Args:
         adapter: the solver.
@@ -190,10 +191,9 @@ class SolverLayer(nn.Module):
         single = self._check_theta(theta)
         if single:
             theta = theta.unsqueeze(0)
-            context = {name: context_tensor(name, values).unsqueeze(0) for name, values in context.items()}
         if torch.is_grad_enabled() and theta.requires_grad:
             self.estimator.check_shapes(self.adapter.instance_shape, self.adapter.solution_shape)
-        prepared = prepare_context(self.adapter, context, len(theta), theta.device)
+        prepared = prepare_context(self.adapter, context, len(theta), theta.device, single=single)
         solve = BatchSolver(
             self.adapter, self._executor, theta, prepared, self.on_failure, self._stats, self.on_progress
         )

@@ -51,6 +51,8 @@ class AssignmentAdapter(SolverAdapter):
             matching.
     """
 
+    exclusion = "allowed=..., false where a pair may not be chosen"
+
     def __init__(
         self,
         n_rows: int,

@@ -29,6 +29,7 @@ class TopKAdapter(SolverAdapter):
     """
 
     parallelism = Parallelism.DEVICE
+    exclusion = "mask=..., false where an entry may not be chosen"
 
     def __init__(self, n: int, k: int, sense: Sense = "max") -> None:
         check_sense(sense, "TopKAdapter")

@@ -84,6 +84,8 @@ class ILPAdapter(SolverAdapter):
         compiled: whether the compiled search may go first.
     """
 
+    exclusion = "ub=..., 0 where a variable may not be used"
+
     def __init__(
         self,
         spec: ILPSpec,
