@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, SolverAdapter, as_shape, check_sense
+from imle_solvers.arguments import explain_arguments
 
 
+@explain_arguments
 class FunctionAdapter(SolverAdapter):
     """A solver that is a function.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from imle_solvers.adapter import Parallelism, SolverAdapter, check_adapter_attributes
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.batch_solver import BatchSolver, OnFailure, check_tensor, prepare_context
 from imle_solvers.errors import ClosedError
 from imle_solvers.estimators import IMLE, Estimator
@@ -19,6 +20,7 @@ from imle_solvers.graph_break import graph_break
 from imle_solvers.stats import Stats
 
 
+@explain_arguments
 class SolverLayer(nn.Module):
     """Solves one problem for each theta of a batch, and differentiates the solutions with respect to theta.
 

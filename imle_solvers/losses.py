@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.estimators.base import Sampling, Solve, Solved
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, shift
 from imle_solvers.layer import SolverLayer
@@ -22,6 +23,7 @@ from imle_solvers.noise import ScoredNoise
 Reduction = Literal["mean", "sum", "none"]
 
 
+@explain_arguments
 class FenchelYoungLoss(nn.Module):
     """The Fenchel-Young loss of the perturbed maximum (Berthet et al., NeurIPS 2020, section 4).
 
@@ -95,6 +97,7 @@ class _FenchelYoung(torch.autograd.Function):
         return dl.reshape(-1, *(1 for _ in gradient.shape[1:])) * gradient, None, None, None, None
 
 
+@explain_arguments
 class SPOPlusLoss(nn.Module):
     """The SPO+ loss (Elmachtoub and Grigas, Management Science 2022, arXiv 1710.08005, Definition 3).
 
@@ -161,6 +164,7 @@ class _SPOPlus(torch.autograd.Function):
         return dl.reshape(-1, *(1 for _ in gradient.shape[1:])) * gradient, None, None, None
 
 
+@explain_arguments
 class ScoreFunctionLoss(nn.Module):
     """The expected loss of sampled solutions, differentiated by its score function (REINFORCE, Williams 1992).
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from imle_solvers.arguments import explain_arguments
 
+
+@explain_arguments
 @dataclass(frozen=True)
 class Target:
     """theta' = alpha * theta - beta * dL/dz, in max form (I-MLE paper, section 3.2).
@@ -42,6 +45,7 @@ class Target:
         return torch.sub(scores if self.alpha == 1 else self.alpha * scores, dz, alpha=self.beta)
 
 
+@explain_arguments
 @dataclass(frozen=True)
 class HammingTarget:
     """theta'_i = -scale * dL/dz_i where that is not zero, else theta_i, in max form (I-MLE paper, Eq. 14).

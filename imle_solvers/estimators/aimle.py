@@ -10,12 +10,14 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import solve_unknown
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, like, shift
 from imle_solvers.noise import Noise
 
 
+@explain_arguments
 class AIMLE(PerturbAndMAP):
     """I-MLE whose target step adapts until its gradient has about `target_norm` non-zeros a sample.
 

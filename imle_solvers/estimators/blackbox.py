@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.estimators.imle import IMLE
 from imle_solvers.target import Target
 
 
+@explain_arguments
 class Blackbox(IMLE):
     """The gradient of a piecewise linear interpolation of the loss (Algorithm 1 of the paper).
 

@@ -7,12 +7,14 @@ import math
 import torch
 from torch import Tensor
 
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import InputError
 from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.perturb_and_map import like
 from imle_solvers.noise import Normal, ScoredNoise
 
 
+@explain_arguments
 class PerturbedOptimizer(Estimator):
     """The mean of M perturbed solutions, with the exact gradient of its expectation, estimated without any solve.
 
