@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
+from imle_adapters.ilp.naming import positions
 from imle_adapters.ilp.reading import read_file, read_mathopt
 from imle_solvers.adapter import Sense
 
@@ -97,12 +98,13 @@ class ILPSpec:
             lb: lower bounds, one for all or (n,) or of theta's shape.
             ub: upper bounds, likewise.
             integrality: True or 1 for integer variables, one for all or (n,) or of theta's shape.
-            theta_index: the variables that theta prices, in theta's shape or flat; all of them, unless given.
+            theta_index: the variables that theta prices, by position or by name, in theta's shape or flat; all of them,
+                unless given.
             fixed_cost: prices of the variables that theta does not price: (n - theta.size,) in the order of the
                 variables, or (n,) with 0 where theta prices. 0, unless given.
             objective: an objective to keep with the spec, of theta's shape or flat.
             offset: its constant term.
-            names: (n,) names of the variables, for messages.
+            names: (n,) names of the variables, for messages and `theta_index`.
 
         Raises:
             ValueError: for arguments that do not fit together; it says what was expected and what came.
@@ -113,7 +115,7 @@ class ILPSpec:
         def set_(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
 
-        index = None if theta_index is None else np.asarray(theta_index)
+        index = None if theta_index is None else positions(theta_index, names)
         shape = _shape(shape, index)
         matrices = {"A_ub": _matrix("A_ub", A_ub), "A_eq": _matrix("A_eq", A_eq)}
         per_variable = {"lb": lb, "ub": ub, "integrality": integrality}
@@ -153,7 +155,8 @@ class ILPSpec:
 
         Args:
             path: the file.
-            theta_index: the variables that theta prices, in theta's shape or flat; all of them, unless given.
+            theta_index: the variables that theta prices, by position or by their names in the file, in theta's shape or
+                flat; all of them, unless given.
             shape: of theta, (theta_index.size,) unless given.
             sense: "min" or "max", the file's unless given.
 
@@ -365,7 +368,7 @@ def _theta_index(index: NDArray[Any] | None, shape: tuple[int, ...], n: int) -> 
     values, counts = np.unique(flat, return_counts=True)
     if (counts > 1).any():
         raise ValueError(
-            f"expected theta_index to name each variable at most once, got {values[np.argmax(counts > 1)]} "
+            f"expected theta_index to name each variable at most once, but variable {values[counts.argmax()]} comes "
             f"{counts.max()} times"
         )
     return _frozen(flat)
