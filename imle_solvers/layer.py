@@ -17,6 +17,7 @@ from imle_solvers.estimators import IMLE, Estimator
 from imle_solvers.estimators.base import Sampling
 from imle_solvers.executors import Executor, SerialExecutor, make_executor
 from imle_solvers.graph_break import graph_break
+from imle_solvers.noise import resolve_noise
 from imle_solvers.stats import Stats
 
 
@@ -226,8 +227,17 @@ class SolverLayer(nn.Module):
         where = "on theta's device" if self.adapter.parallelism is Parallelism.DEVICE else repr(self._executor)
         return (
             f"adapter={self.adapter!r}, num_samples={self.num_samples}, executor={where}, "
-            f"on_failure={self.on_failure!r}"
+            f"on_failure={self.on_failure!r}{self._chosen_noise()}"
         )
+
+    def _chosen_noise(self) -> str:
+        """What the adapter makes of an estimator's noise "auto", which says no more of it."""
+        noise = getattr(self.estimator, "noise", None)
+        try:
+            chosen = resolve_noise(noise, self.adapter.num_ones) if noise is not None else None
+        except ValueError:  # the first sample will say so
+            return ""
+        return "" if chosen is noise else f", noise={chosen!r}"
 
 
 def _choose_executor(adapter: SolverAdapter, executor: str | Executor | None, num_workers: int | None) -> Executor:

@@ -265,6 +265,14 @@ def test_repr_says_what_it_is():
         assert part in text
 
 
+def test_repr_shows_the_noise_that_auto_chose():
+    assert "noise=SumOfGamma(k=2.0, terms=10, method='quantile')" in repr(make(TopKAdapter(5, 2)))
+    assert "noise=Gumbel()" in repr(make(top_k(5, 2)))
+    assert "SumOfGamma(k=2.0, terms=50" in repr(make(TopKAdapter(5, 2), estimator=IMLE(SumOfGamma(terms=50))))
+    for estimator in (IMLE(SumOfGamma()), IMLE(None), IMLE(Gumbel())):  # nothing is chosen
+        assert repr(make(top_k(5, 2), estimator=estimator)).count("noise=") == 1
+
+
 def test_default_noise_follows_the_adapter():
     """Sum-of-Gamma with the adapter's number of ones; Gumbel where it does not know."""
     theta = torch.zeros(3, 5)
