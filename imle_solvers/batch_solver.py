@@ -23,9 +23,12 @@ from imle_solvers.executors import Executor
 from imle_solvers.selection import Selection, select
 from imle_solvers.stats import Stats
 from imle_solvers.status import Status
+from imle_solvers.transforms import check_values
 
 OnFailure = Literal["raise", "zero_grad", "keep"]
 StatusArray = NDArray[np.uint8]
+
+_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 KNOWN, IDENTICAL = "solves skipped as known", "solves skipped as identical"
 """Counts, among an adapter's own, the rows that were not solved: of a target that is known, and those solved before."""
@@ -319,18 +322,19 @@ def context_tensor(name: str, values: Any) -> Tensor:
 
 
 def check_tensor(theta: Any) -> None:
-    """Raises unless theta is a tensor of a floating dtype.
+    """Raises unless theta is a tensor of a floating dtype of at least 16 bits.
 
     Raises:
         TypeError: it is not.
-        RuntimeError: under `torch.func.vmap`.
+        RuntimeError: solvers cannot read it, see `check_values`.
     """
     if not isinstance(theta, Tensor):
         raise TypeError(f"theta: expected a torch.Tensor, got {type(theta).__name__}")
-    if torch._C._functorch.is_batchedtensor(theta):
-        raise RuntimeError("SolverLayer does not work under torch.func.vmap; it takes a batch of theta by itself")
-    if not theta.is_floating_point():
-        raise TypeError(f"theta: expected a floating dtype, got {theta.dtype}; convert it with theta.float()")
+    check_values(theta)
+    if theta.dtype not in _DTYPES:
+        raise TypeError(
+            f"theta: expected a floating dtype of at least 16 bits, got {theta.dtype}; convert it with theta.float()"
+        )
 
 
 def check_finite(theta: Tensor, adapter: SolverAdapter) -> None:

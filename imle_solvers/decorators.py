@@ -23,6 +23,7 @@ from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, check_tempera
 from imle_solvers.estimators.straight_through import StraightThrough
 from imle_solvers.executors import SerialExecutor
 from imle_solvers.function_adapter import FunctionAdapter
+from imle_solvers.graph_break import graph_break
 from imle_solvers.noise import Gumbel, Noise, SumOfGamma
 from imle_solvers.ranks import generator_of_rank
 from imle_solvers.stats import Stats
@@ -322,6 +323,7 @@ def _decorate(function: Solver | None, estimator: Estimator, sampling: Sampling,
     if function is None:
         return functools.partial(_decorate, estimator=estimator, sampling=sampling, sense=sense)
 
+    @graph_break
     @functools.wraps(function)
     def differentiable(theta: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_tensor(theta)

@@ -12,13 +12,14 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.estimators.base import Sampling, Solve, Solved
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, shift
+from imle_solvers.graph_break import graph_break
 from imle_solvers.layer import SolverLayer
 from imle_solvers.noise import ScoredNoise
+from imle_solvers.transforms import once_differentiable
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -56,6 +57,7 @@ class FenchelYoungLoss(nn.Module):
         self.reduction = _checked_reduction(reduction)
 
     # Positional only: `target` is context of shortest paths.
+    @graph_break
     def forward(self, theta: Tensor, target: Tensor, /, **context: Any) -> Tensor:
         """The loss.
 
@@ -119,6 +121,7 @@ class SPOPlusLoss(nn.Module):
         self.layer = layer
         self.reduction = _checked_reduction(reduction)
 
+    @graph_break
     def forward(self, theta: Tensor, truth: Tensor, solution: Tensor | None = None, **context: Any) -> Tensor:
         """The loss.
 
@@ -208,6 +211,7 @@ class ScoreFunctionLoss(nn.Module):
         self.num_samples = num_samples
         self.baseline = baseline
 
+    @graph_break
     def forward(self, theta: Tensor, **context: Any) -> Tensor:
         """The mean loss, a scalar, whose gradient in theta (B, *instance_shape) is the score function's.
 

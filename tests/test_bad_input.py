@@ -44,7 +44,7 @@ def test_context_that_is_no_numbers(values, single):
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
 def test_theta_of_the_wrong_dtype(layer, dtype):
-    with pytest.raises(TypeError, match=r"floating dtype, got torch\."):
+    with pytest.raises(TypeError, match=r"floating dtype of at least 16 bits, got torch\."):
         layer(torch.zeros(2, 5, dtype=dtype))
 
 

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from imle_solvers.noise import Noise
 from imle_solvers.ranks import generator_of_rank
+from imle_solvers.transforms import once_differentiable
 
 
 @dataclass(frozen=True)
