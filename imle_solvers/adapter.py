@@ -179,10 +179,7 @@ def check_adapter_attributes(adapter: SolverAdapter) -> None:
         ValueError: no sense, or one that is neither "min" nor "max"; a shape with a side below 0.
     """
     if not isinstance(adapter, SolverAdapter):
-        raise TypeError(
-            f"expected a SolverAdapter, got {type(adapter).__name__}; "
-            "wrap a plain function with FunctionAdapter(fn, sense=..., instance_shape=...)"
-        )
+        raise TypeError(f"expected a SolverAdapter, got {_what_to_make_of(adapter)}")
     name = type(adapter).__name__
     check_sense(getattr(adapter, "sense", None), name)
     for attribute in ("instance_shape", "solution_shape"):
@@ -190,6 +187,14 @@ def check_adapter_attributes(adapter: SolverAdapter) -> None:
         shape = as_shape(given, f"{name}.{attribute}")
         if shape is not given:
             object.__setattr__(adapter, attribute, shape)  # it may be a frozen dataclass
+
+
+def _what_to_make_of(other: Any) -> str:
+    if isinstance(other, type):
+        return f"the class {other.__name__}; make one by {other.__name__}(...)"
+    if callable(other):
+        return f"{type(other).__name__}; wrap a plain function with FunctionAdapter(fn, sense=..., instance_shape=...)"
+    return f"{type(other).__name__}; give it to an adapter first, one of imle_adapters or of your own"
 
 
 def as_shape(shape: Any, name: str) -> tuple[int, ...]:

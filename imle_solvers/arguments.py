@@ -1,10 +1,12 @@
-"""What is said of an argument that a class does not take: mostly, where it belongs instead."""
+"""Checks of arguments, and what is said of one that a class does not take: mostly, where it belongs instead."""
 
 from __future__ import annotations
 
 import difflib
 import functools
 import inspect
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 Class = TypeVar("Class", bound=type)
@@ -62,8 +64,11 @@ _PLACES = (
         "SolverLayer(adapter, generator=torch.Generator().manual_seed({0!r}))",
     ),
     _Place("workers n_workers n_jobs max_workers processes", ("num_workers={0!r}",), "ProcessExecutor({0!r})"),
-    _Place("timeout", ("executor=ProcessExecutor(timeout={0!r})",), "ProcessExecutor(timeout={0!r})"),
-    _Place("time_limit", ("time_limit={0!r}",), "ILPAdapter(spec, time_limit={0!r})"),
+    _Place(
+        "timeout time_limit",
+        ("timeout={0!r}", "time_limit={0!r}", "executor=ProcessExecutor(timeout={0!r})"),
+        "ProcessExecutor(timeout={0!r})",
+    ),
     _Place(
         "sense minimize minimise maximize maximise is_minimization _is_minimization",
         ('sense="min" for costs, sense="max" for scores',),
@@ -72,29 +77,37 @@ _PLACES = (
 )
 
 
-def explain_arguments(cls: Class) -> Class:
-    """Has a class say where an argument belongs that it does not take. A decorator."""
-    made: Any = cls.__init__  # type: ignore[misc]
-    parameters = list(inspect.signature(made).parameters.values())[1:]
-    takes = [parameter.name for parameter in parameters]
-    named = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
-    most = len(takes) - len(named)
+def explain_arguments(**advice: str) -> Callable[[Class], Class]:
+    """Has a class say where an argument belongs that it does not take. A decorator.
 
-    @functools.wraps(made)
-    def init(self: Any, /, *arguments: Any, **options: Any) -> None:
-        if named and len(arguments) > most:
-            raise TypeError(
-                f"{cls.__name__}: expected at most {most} arguments without a name, got {len(arguments)}; name the "
-                f"others: {'=, '.join(named)}="
-            )
-        for name, value in options.items():
-            if name not in takes:
-                advice = _advice(name, value, takes)
-                raise TypeError(f"{cls.__name__}: unexpected argument {name}={value!r}; {advice}")
-        made(self, *arguments, **options)
+    Args:
+        **advice: what to say of arguments that others do not have under these names.
+    """
 
-    cls.__init__ = init  # type: ignore[misc]
-    return cls
+    def explain(cls: Class) -> Class:
+        made: Any = cls.__init__  # type: ignore[misc]
+        parameters = list(inspect.signature(made).parameters.values())[1:]
+        takes = [parameter.name for parameter in parameters]
+        named = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+        most = len(takes) - len(named)
+
+        @functools.wraps(made)
+        def init(self: Any, /, *arguments: Any, **options: Any) -> None:
+            if named and len(arguments) > most:
+                raise TypeError(
+                    f"{cls.__name__}: expected no more than {most} argument{'s' * (most != 1)} without a name "
+                    f"({', '.join(takes[:most])}), got {len(arguments)}; name the others: {'=, '.join(named)}="
+                )
+            for name, value in options.items():
+                if name not in takes:
+                    what = advice.get(name) or _advice(name, value, takes)
+                    raise TypeError(f"{cls.__name__}: unexpected argument {name}={value!r}; {what}")
+            made(self, *arguments, **options)
+
+        cls.__init__ = init  # type: ignore[misc]
+        return cls
+
+    return explain
 
 
 def _advice(name: str, value: Any, takes: list[str]) -> str:
@@ -109,3 +122,24 @@ def _advice(name: str, value: Any, takes: list[str]) -> str:
     close = difflib.get_close_matches(name, takes, n=1)
     meant = f"did you mean {close[0]}? It" if close else "it"
     return f"{meant} takes {', '.join(takes) or 'no arguments'}"
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value is a number, and neither infinite nor NaN."""
+    try:
+        return math.isfinite(value)
+    except (TypeError, ValueError):
+        return False
+
+
+def check_count(owner: str, name: str, value: Any, least: int = 1) -> None:
+    """Raises unless an argument is a whole number.
+
+    Raises:
+        TypeError: it is not an int.
+        ValueError: it is below the least.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{owner}{name} must be an int, got {value!r}")
+    if value < least:
+        raise ValueError(f"{owner}{name} must be at least {least}, got {value}")

@@ -7,6 +7,7 @@ straight to the adapter), and deals with instances that failed.
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
@@ -317,8 +318,11 @@ def context_tensor(name: str, values: Any) -> Tensor:
         return values.detach()
     try:
         return torch.as_tensor(np.asarray(values))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"context {name!r}: expected a tensor, or an array or lists of numbers: {error}") from error
+    except (TypeError, ValueError):
+        advice = "; leave it out where there is none" if values is None else ""
+        raise TypeError(
+            f"context {name!r}: expected a tensor, or an array or lists of numbers, got {reprlib.repr(values)}{advice}"
+        ) from None
 
 
 def check_tensor(theta: Any) -> None:
@@ -329,7 +333,9 @@ def check_tensor(theta: Any) -> None:
         RuntimeError: solvers cannot read it, see `check_values`.
     """
     if not isinstance(theta, Tensor):
-        raise TypeError(f"theta: expected a torch.Tensor, got {type(theta).__name__}")
+        raise TypeError(
+            f"theta: expected a torch.Tensor, got {type(theta).__name__}; make one by torch.as_tensor(theta)"
+        )
     check_values(theta)
     if theta.dtype not in _DTYPES:
         raise TypeError(

@@ -9,7 +9,7 @@ from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, Solver
 from imle_solvers.arguments import explain_arguments
 
 
-@explain_arguments
+@explain_arguments()
 class FunctionAdapter(SolverAdapter):
     """A solver that is a function.
 

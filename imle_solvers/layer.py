@@ -21,7 +21,7 @@ from imle_solvers.noise import resolve_noise
 from imle_solvers.stats import Stats
 
 
-@explain_arguments
+@explain_arguments()
 class SolverLayer(nn.Module):
     """Solves one problem for each theta of a batch, and differentiates the solutions with respect to theta.
 
@@ -77,7 +77,11 @@ class SolverLayer(nn.Module):
         if on_failure not in get_args(OnFailure):
             raise ValueError(f"on_failure: expected one of {', '.join(get_args(OnFailure))}, got {on_failure!r}")
         if generator is not None and not isinstance(generator, Generator):
-            raise TypeError(f"generator: expected a torch.Generator, got {generator!r}")
+            seed = generator if isinstance(generator, int) else 0
+            raise TypeError(
+                f"generator: expected a torch.Generator, got {generator!r}; make one by "
+                f"torch.Generator().manual_seed({seed})"
+            )
         if num_samples is not None:
             _check_num_samples(num_samples)
         self.adapter = adapter

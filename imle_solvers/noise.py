@@ -68,7 +68,7 @@ class _TorchNoise:
         return noise.to(device=device, dtype=dtype)
 
 
-@explain_arguments
+@explain_arguments()
 @dataclass(frozen=True)
 class SumOfGamma(_TorchNoise):
     """Sum-of-Gamma noise (I-MLE paper, section 4.1): the sum of k independent draws tends to a Gumbel(0, 1).
@@ -172,7 +172,7 @@ def _fill_by_gammas(noise: Tensor, generator: Generator | None, k: float, terms:
         noise.add_(torch._standard_gamma(concentration, generator=generator), alpha=1.0 / i)
 
 
-@explain_arguments
+@explain_arguments()
 @dataclass(frozen=True)
 class Gumbel(_TorchNoise):
     """Standard Gumbel noise, location 0 and scale 1: mean 0.5772, variance pi^2 / 6."""
@@ -186,7 +186,7 @@ class Gumbel(_TorchNoise):
         noise.exponential_(generator=generator).clamp_(min=torch.finfo(noise.dtype).tiny).log_().neg_()
 
 
-@explain_arguments
+@explain_arguments()
 @dataclass(frozen=True)
 class Normal(_TorchNoise):
     """Standard normal noise: mean 0, variance 1."""

@@ -77,7 +77,7 @@ def test_where_an_argument_belongs(cls, name, advice):
         ({"n_jobs": 4}, "write num_workers=4"),
         ({"nb_samples": 4}, "write num_samples=4"),
         ({"timeout": 2}, "write executor=ProcessExecutor(timeout=2)"),
-        ({"time_limit": 2}, "ILPAdapter(spec, time_limit=2) takes it"),
+        ({"time_limit": 2}, "write executor=ProcessExecutor(timeout=2)"),
         ({"sense": "min"}, 'FunctionAdapter(fn, sense="min", ...) takes it'),
         ({"on_failures": "keep"}, "did you mean on_failure? It takes adapter, estimator, "),
     ],
@@ -98,7 +98,9 @@ def test_arguments_of_a_loss_that_are_its_layers():
 
 
 def test_arguments_without_a_name():
-    with pytest.raises(TypeError, match="SolverLayer: expected at most 1 arguments without a name, got 2; name the "):
+    with pytest.raises(
+        TypeError, match=r"no more than 1 argument without a name \(adapter\), got 2; name the others: est"
+    ):
         SolverLayer(ADAPTER, IMLE())
 
 

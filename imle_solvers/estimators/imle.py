@@ -15,7 +15,7 @@ from imle_solvers.noise import Noise
 from imle_solvers.target import Target
 
 
-@explain_arguments
+@explain_arguments()
 class IMLE(PerturbAndMAP):
     """I-MLE: perturb-and-MAP forward, the difference to a target distribution's MAP backward.
 

@@ -16,7 +16,7 @@ from imle_solvers.noise import Noise
 Projection = Literal["mean", "norm", "standardize"]
 
 
-@explain_arguments
+@explain_arguments()
 class StraightThrough(PerturbAndMAP):
     """Samples forward, dL/dz as it is backward (Bengio, Leonard, Courville 2013, arXiv 1308.3432).
 
@@ -50,7 +50,7 @@ class StraightThrough(PerturbAndMAP):
         return dz.sum(1) / sampling.group
 
 
-@explain_arguments
+@explain_arguments()
 class Identity(StraightThrough):
     """The negative identity with projections (Sahoo et al., ICLR 2023, arXiv 2205.15213).
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.by_adapter import ByAdapter
 from imle_solvers.chunk import States, solve_chunk
 from imle_solvers.executors.base import CHUNKS_PER_WORKER, Executor, Progress, chunk_bounds, join, slice_context
@@ -21,6 +22,7 @@ _CHUNK_SECONDS = 0.0005
 """How long a chunk should take to solve at least: handing it to a thread takes about a tenth of that."""
 
 
+@explain_arguments()
 class ThreadExecutor(Executor):
     """Solves in a pool of threads. Each thread builds a state of its own for every adapter.
 

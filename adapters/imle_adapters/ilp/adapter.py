@@ -17,6 +17,7 @@ from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.search import Search
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, FloatArray, Parallelism, Solutions, SolverAdapter
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import AdapterError, InputError
 from imle_solvers.status import Status
 
@@ -39,6 +40,7 @@ class _State:
         return self.linear
 
 
+@explain_arguments()
 class ILPAdapter(SolverAdapter):
     """The optimum of an integer, mixed-integer or linear program whose objective is theta.
 

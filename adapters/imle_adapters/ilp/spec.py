@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from imle_adapters.ilp.naming import positions
 from imle_adapters.ilp.reading import read_file, read_mathopt
 from imle_solvers.adapter import Sense
+from imle_solvers.arguments import explain_arguments
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -24,6 +25,12 @@ INFINITE = 1e20
 """Bounds, and sides of rows, from here on count as infinite, as they do in the solvers."""
 
 
+@explain_arguments(
+    c="theta is the objective: pass it to the layer, or keep one by objective=...",
+    bounds="write lb=..., ub=...",
+    A="write A_ub=..., b_ub=... for rows of A @ x <= b, A_eq=..., b_eq=... for those of A @ x == b",
+    constraints="write A_ub=..., b_ub=... for rows of A @ x <= b, A_eq=..., b_eq=... for those of A @ x == b",
+)
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class ILPSpec:
     """The feasible set of a linear program, with or without integer variables, and which variables theta prices.
