@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -58,13 +59,15 @@ class SolverAdapter:
 
     Attributes:
         sense: "min" if theta are costs, "max" if they are scores. Mandatory.
-        instance_shape: shape of theta for one instance. Mandatory.
+        instance_shape: shape of theta for one instance; n stands for (n,), as it does in `solution_shape`. Mandatory.
         solution_shape: shape of one solution; theta's, unless set.
         parallelism: how solves may run side by side; in processes, unless set.
         context: the per-instance arrays that solves take besides theta: name -> shape for one instance (None in
             place of the shape: any). They arrive as keyword arguments of `solve`.
         num_ones: about how many ones a solution has, None where that is unknown; sets the default noise.
         limit_advice: how to bound the time of a solve, for the log, where one takes long.
+        exclusion: for messages, how context rules out entries of theta, for which callers may have tried infinity:
+            "mask=..., false where an entry may not be chosen". None: it cannot.
     """
 
     sense: Sense
@@ -73,6 +76,7 @@ class SolverAdapter:
     context: Mapping[str, tuple[int, ...] | None] = {}
     num_ones: float | None = None
     limit_advice: str = "give the layer executor=ProcessExecutor(timeout=seconds) to end solves that take longer"
+    exclusion: str | None = None
 
     @cached_property
     def solution_shape(self) -> tuple[int, ...]:
@@ -178,21 +182,50 @@ class SolverAdapter:
 def check_adapter_attributes(adapter: SolverAdapter) -> None:
     """Raises if `adapter` lacks what every adapter must have, or has it in a form that would fail later.
 
+    Shapes are made tuples.
+
     Raises:
-        TypeError: not an adapter; a shape that is no tuple of ints.
-        ValueError: no sense, or one that is neither "min" nor "max".
+        TypeError: not an adapter; a shape that is not of ints.
+        ValueError: no sense, or one that is neither "min" nor "max"; a shape with a side below 0.
     """
     if not isinstance(adapter, SolverAdapter):
-        raise TypeError(
-            f"expected a SolverAdapter, got {type(adapter).__name__}; "
-            "wrap a plain function with FunctionAdapter(fn, sense=..., instance_shape=...)"
-        )
+        raise TypeError(f"expected a SolverAdapter, got {_what_to_make_of(adapter)}")
     name = type(adapter).__name__
     check_sense(getattr(adapter, "sense", None), name)
     for attribute in ("instance_shape", "solution_shape"):
-        shape = getattr(adapter, attribute, None)
-        if not isinstance(shape, tuple) or not all(isinstance(size, int) and size >= 0 for size in shape):
-            raise TypeError(f"{name}.{attribute} must be a tuple of ints, got {shape!r}")
+        given = getattr(adapter, attribute, None)
+        shape = as_shape(given, f"{name}.{attribute}")
+        if shape is not given:
+            object.__setattr__(adapter, attribute, shape)  # it may be a frozen dataclass
+
+
+def _what_to_make_of(other: Any) -> str:
+    if isinstance(other, type):
+        return f"the class {other.__name__}; make one by {other.__name__}(...)"
+    if callable(other):
+        return f"{type(other).__name__}; wrap a plain function with FunctionAdapter(fn, sense=..., instance_shape=...)"
+    return f"{type(other).__name__}; give it to an adapter first, one of imle_adapters or of your own"
+
+
+def as_shape(shape: Any, name: str) -> tuple[int, ...]:
+    """A shape as a tuple; n stands for (n,).
+
+    Raises:
+        TypeError: it is not made of ints; `name` is whose it is.
+        ValueError: one of them is below 0.
+    """
+    if type(shape) is tuple and all(type(side) is int and side >= 0 for side in shape):
+        return shape
+    sides = (shape,) if isinstance(shape, int | np.integer) else shape
+    try:
+        result = tuple(map(operator.index, sides))
+    except TypeError:
+        result = None
+    if result is None or any(isinstance(side, bool) for side in sides):
+        raise TypeError(f"{name} must be a tuple of ints, got {shape!r}")
+    if min(result, default=0) < 0:
+        raise ValueError(f"{name} must not be negative, got {shape!r}")
+    return result
 
 
 def check_sense(sense: Any, name: str) -> None:

@@ -7,6 +7,7 @@ straight to the adapter), and deals with instances that failed.
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
@@ -23,9 +24,12 @@ from imle_solvers.executors import Executor
 from imle_solvers.selection import Selection, select
 from imle_solvers.stats import Stats
 from imle_solvers.status import Status
+from imle_solvers.transforms import check_values
 
 OnFailure = Literal["raise", "zero_grad", "keep"]
 StatusArray = NDArray[np.uint8]
+
+_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 KNOWN, IDENTICAL = "solves skipped as known", "solves skipped as identical"
 """Counts, among an adapter's own, the rows that were not solved: of a target that is known, and those solved before."""
@@ -121,7 +125,7 @@ class BatchSolver:
         if unsound is not None:
             if not skip_nonfinite:
                 # Not before: as long as all is well only the host's copy is looked at, and no device need wait.
-                check_finite(self._theta)
+                check_finite(self._theta, self._adapter)
                 raise InputError(_NOT_FINITE, int(unsound.argmax()))
             asked = np.logical_not(unsound) if asked is None else asked & ~unsound
         selection = select(array, context, asked)
@@ -167,7 +171,7 @@ class BatchSolver:
         if not bool(finite.all()):
             rows = finite.reshape(len(thetas), -1).all(1)
             if not skip_nonfinite:
-                check_finite(self._theta)
+                check_finite(self._theta, self._adapter)
                 raise InputError(_NOT_FINITE, int(rows.int().argmin()))
             entries = rows.reshape(-1, *(1 for _ in self._adapter.instance_shape))
             values, statuses = self._solve_on_device(torch.where(entries, thetas, 0.0), samples, skip_nonfinite)
@@ -263,14 +267,18 @@ def _not_finite(thetas: FloatArray) -> NDArray[np.bool_] | None:
     return unsound
 
 
-def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: int, device: torch.device) -> Context:
+def prepare_context(
+    adapter: SolverAdapter, context: Mapping[str, Any], batch: int, device: torch.device, *, single: bool = False
+) -> Context:
     """The context of a call in the form that its adapter takes: tensors on theta's device, or numpy arrays.
 
     Args:
         adapter: the adapter, which declares names and shapes.
-        context: tensors, arrays or nested lists with a leading axis of `batch`.
+        context: tensors, arrays or nested lists with a leading axis of `batch`. Without it, where the adapter says the
+            shape, they hold for all instances.
         batch: B.
         device: of theta.
+        single: whether context came with a single theta, and has no such axis.
 
     Raises:
         TypeError: values that are no numbers.
@@ -284,8 +292,14 @@ def prepare_context(adapter: SolverAdapter, context: Mapping[str, Any], batch: i
     for name, values in context.items():
         tensor = context_tensor(name, values)
         shape = adapter.context[name]
-        expected = f"({batch}, ...)" if shape is None else str((batch, *shape))
+        if tensor.shape == shape or (single and shape is None):
+            tensor = tensor.expand(batch, *tensor.shape)
         if tensor.ndim == 0 or len(tensor) != batch or (shape is not None and tensor.shape[1:] != shape):
+            expected = (
+                f"({batch}, ...), an entry for each instance"
+                if shape is None
+                else f"{(batch, *shape)}, or {shape} for all instances"
+            )
             raise ValueError(f"context {name!r}: expected shape {expected}, got {tuple(tensor.shape)}")
         if adapter.parallelism is Parallelism.DEVICE:
             prepared[name] = tensor.to(device)
@@ -306,35 +320,45 @@ def context_tensor(name: str, values: Any) -> Tensor:
         return values.detach()
     try:
         return torch.as_tensor(np.asarray(values))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"context {name!r}: expected a tensor, or an array or lists of numbers: {error}") from error
+    except (TypeError, ValueError):
+        advice = "; leave it out where there is none" if values is None else ""
+        raise TypeError(
+            f"context {name!r}: expected a tensor, or an array or lists of numbers, got {reprlib.repr(values)}{advice}"
+        ) from None
 
 
 def check_tensor(theta: Any) -> None:
-    """Raises unless theta is a tensor of a floating dtype.
+    """Raises unless theta is a tensor of a floating dtype of at least 16 bits.
 
     Raises:
         TypeError: it is not.
-        RuntimeError: under `torch.func.vmap`.
+        RuntimeError: solvers cannot read it, see `check_values`.
     """
     if not isinstance(theta, Tensor):
-        raise TypeError(f"theta: expected a torch.Tensor, got {type(theta).__name__}")
-    if torch._C._functorch.is_batchedtensor(theta):
-        raise RuntimeError("SolverLayer does not work under torch.func.vmap; it takes a batch of theta by itself")
-    if not theta.is_floating_point():
-        raise TypeError(f"theta: expected a floating dtype, got {theta.dtype}; convert it with theta.float()")
+        raise TypeError(
+            f"theta: expected a torch.Tensor, got {type(theta).__name__}; make one by torch.as_tensor(theta)"
+        )
+    check_values(theta)
+    if theta.dtype not in _DTYPES:
+        raise TypeError(
+            f"theta: expected a floating dtype of at least 16 bits, got {theta.dtype}; convert it with theta.float()"
+        )
 
 
-def check_finite(theta: Tensor) -> None:
-    """Raises `ValueError` for NaN or infinity, naming the instance.
+def check_finite(theta: Tensor, adapter: SolverAdapter) -> None:
+    """Raises `ValueError` for NaN or infinity, naming the instance, and how the adapter is told to rule entries out.
 
     Args:
         theta: (B, *instance_shape).
+        adapter: the adapter.
     """
     finite = theta.isfinite()
     if not bool(finite.all()):
         instance, *entry = (~finite).nonzero()[0].tolist()
+        value = theta[(instance, *entry)].item()
+        worst = math.inf if adapter.sense == "min" else -math.inf
+        advice = f"rule entries out by {adapter.exclusion}, or " if value == worst and adapter.exclusion else ""
         raise ValueError(
-            f"theta: expected finite values, got {theta[(instance, *entry)].item()} in instance {instance} at "
-            f"{tuple(entry)}; check the network that predicts theta"
+            f"theta: expected finite values, got {value} in instance {instance} at {tuple(entry)}; {advice}check the "
+            "network that predicts theta"
         )

@@ -23,7 +23,9 @@ from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, check_tempera
 from imle_solvers.estimators.straight_through import StraightThrough
 from imle_solvers.executors import SerialExecutor
 from imle_solvers.function_adapter import FunctionAdapter
-from imle_solvers.noise import Gumbel, SumOfGamma
+from imle_solvers.graph_break import graph_break
+from imle_solvers.noise import Gumbel, Noise, SumOfGamma
+from imle_solvers.ranks import generator_of_rank
 from imle_solvers.stats import Stats
 
 Solver = Callable[..., Tensor]
@@ -52,7 +54,7 @@ class SumOfGammaNoiseDistribution(BaseNoiseDistribution):
 
     def sample(self, shape: Size) -> Tensor:
         """Draws noise of this shape."""
-        return self._noise.sample(shape, device=self.device)
+        return _draw(self._noise, shape, self.device)
 
 
 class GumbelNoiseDistribution(BaseNoiseDistribution):
@@ -68,7 +70,7 @@ class GumbelNoiseDistribution(BaseNoiseDistribution):
 
     def sample(self, shape: Size) -> Tensor:
         """Draws noise of this shape."""
-        return self.location + self.scale * Gumbel().sample(shape, device=self.device)
+        return self.location + self.scale * _draw(Gumbel(), shape, self.device)
 
 
 class BaseTargetDistribution(ABC):
@@ -290,6 +292,11 @@ class _PublishedTarget(PerturbAndMAP):
         return self.target.process(theta, dz.flatten(0, 1), moved).mean(1)
 
 
+def _draw(noise: Noise, shape: Size, device: torch.device | str | None) -> Tensor:
+    where = torch.get_default_device() if device is None else torch.device(device)
+    return noise.sample(shape, generator=generator_of_rank(None, where), device=where)
+
+
 class _Noise:
     """Published noise knows only shapes."""
 
@@ -316,6 +323,7 @@ def _decorate(function: Solver | None, estimator: Estimator, sampling: Sampling,
     if function is None:
         return functools.partial(_decorate, estimator=estimator, sampling=sampling, sense=sense)
 
+    @graph_break
     @functools.wraps(function)
     def differentiable(theta: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_tensor(theta)

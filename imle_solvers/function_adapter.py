@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, SolverAdapter, check_sense
+from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, SolverAdapter, as_shape, check_sense
+from imle_solvers.arguments import explain_arguments
 
 
+@explain_arguments()
 class FunctionAdapter(SolverAdapter):
     """A solver that is a function.
 
@@ -21,7 +23,7 @@ class FunctionAdapter(SolverAdapter):
     Args:
         fn: the function, deterministic in its arguments.
         sense: "min" if theta are costs, "max" if they are scores.
-        instance_shape: shape of theta for one instance.
+        instance_shape: shape of theta for one instance; n stands for (n,), as it does in the other shapes.
         solution_shape: shape of one solution; None: theta's.
         batched: whether `fn` takes a batch of tensors.
         context: names of the per-instance arrays that `fn` takes besides theta, or a mapping of names to their
@@ -31,8 +33,8 @@ class FunctionAdapter(SolverAdapter):
             known need not be solved for.
 
     Raises:
-        TypeError: `fn` is not callable.
-        ValueError: an unknown sense.
+        TypeError: `fn` is not callable; a shape that is not of ints.
+        ValueError: an unknown sense; a shape with a side below 0.
     """
 
     def __init__(
@@ -40,10 +42,10 @@ class FunctionAdapter(SolverAdapter):
         fn: Callable[..., Any],
         *,
         sense: Sense,
-        instance_shape: Sequence[int],
-        solution_shape: Sequence[int] | None = None,
+        instance_shape: int | Sequence[int],
+        solution_shape: int | Sequence[int] | None = None,
         batched: bool = False,
-        context: Sequence[str] | Mapping[str, tuple[int, ...] | None] = (),
+        context: Sequence[str] | Mapping[str, int | Sequence[int] | None] = (),
         num_ones: float | None = None,
         binary: bool = False,
     ) -> None:
@@ -52,11 +54,15 @@ class FunctionAdapter(SolverAdapter):
         check_sense(sense, "FunctionAdapter")
         self.fn = fn
         self.sense = sense
-        self.instance_shape = tuple(instance_shape)
+        self.instance_shape = as_shape(instance_shape, "FunctionAdapter: instance_shape")
         if solution_shape is not None:
-            self.solution_shape = tuple(solution_shape)
+            self.solution_shape = as_shape(solution_shape, "FunctionAdapter: solution_shape")
         self.parallelism = Parallelism.DEVICE if batched else Parallelism.PROCESSES
-        self.context = dict(context) if isinstance(context, Mapping) else dict.fromkeys(context)
+        shapes = context.items() if isinstance(context, Mapping) else ((name, None) for name in _names(context))
+        self.context = {
+            name: None if shape is None else as_shape(shape, f"FunctionAdapter: the shape of context {name!r}")
+            for name, shape in shapes
+        }
         self.num_ones = num_ones
         self.binary = binary
 
@@ -73,3 +79,8 @@ class FunctionAdapter(SolverAdapter):
     def __repr__(self) -> str:
         name = getattr(self.fn, "__name__", type(self.fn).__name__)
         return f"FunctionAdapter({name}, sense={self.sense!r}, instance_shape={self.instance_shape})"
+
+
+def _names(context: Sequence[str]) -> Sequence[str]:
+    """A text alone is one name, not its letters."""
+    return (context,) if isinstance(context, str) else context

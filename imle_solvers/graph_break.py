@@ -8,6 +8,10 @@ from typing import Any, TypeVar, cast
 
 import torch
 
+_REASON = (
+    "solvers run outside of the graph: compile without fullgraph=True, and export only the network that predicts theta"
+)
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -17,7 +21,10 @@ def graph_break(function: Function) -> Function:
     Whoever compiles nothing calls the function itself: the first call of the other imports the compiler, which takes
     two seconds. So would torch.compiler.disable, where a function is defined.
     """
-    uncompiled = torch._disable_dynamo(function)  # type: ignore[attr-defined]
+    uncompiled: Any = torch._disable_dynamo(function)  # type: ignore[attr-defined]
+    # As torch.compiler.disable does it, for what the compiler says where it may not break the graph.
+    uncompiled._torchdynamo_disable = True
+    uncompiled._torchdynamo_disable_msg = _REASON
 
     @functools.wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:

@@ -10,15 +10,18 @@ import torch
 from torch import Generator, Tensor, nn
 
 from imle_solvers.adapter import Parallelism, SolverAdapter, check_adapter_attributes
-from imle_solvers.batch_solver import BatchSolver, OnFailure, check_tensor, context_tensor, prepare_context
+from imle_solvers.arguments import explain_arguments
+from imle_solvers.batch_solver import BatchSolver, OnFailure, check_tensor, prepare_context
 from imle_solvers.errors import ClosedError
 from imle_solvers.estimators import IMLE, Estimator
 from imle_solvers.estimators.base import Sampling
 from imle_solvers.executors import Executor, SerialExecutor, make_executor
 from imle_solvers.graph_break import graph_break
+from imle_solvers.noise import resolve_noise
 from imle_solvers.stats import Stats
 
 
+@explain_arguments()
 class SolverLayer(nn.Module):
     """Solves one problem for each theta of a batch, and differentiates the solutions with respect to theta.
 
@@ -27,7 +30,8 @@ class SolverLayer(nn.Module):
     solutions come back in the same dtype on the same device. Half precision is computed in float32.
 
     Context, as keyword arguments, goes to the adapter with each instance in both solves: arrays or tensors with a
-    leading axis of B (without it for a single theta), under the names that the adapter declares.
+    leading axis of B (without it for a single theta), under the names that the adapter declares. Where it declares
+    their shape, too, they hold for all instances if that axis is left out.
 
     Args:
         adapter: the solver.
@@ -42,11 +46,14 @@ class SolverLayer(nn.Module):
             solution is zero and gives zero gradient. "keep": FEASIBLE solutions are used as they are, the rest raise.
             `stats()` counts them in any case.
         generator: where noise is drawn from; its state is part of the layer's state_dict. None: torch's default, the
-            only one that `torch.utils.checkpoint` sets back before it repeats a forward pass.
+            only one that `torch.utils.checkpoint` sets back before it repeats a forward pass. The processes of
+            `torch.distributed` draw noise of their own, also where their generators have the same seed.
 
     Attributes:
         on_progress: None, or a function that is called as `on_progress(solved, N)` each time that a part of a batch of
             N solves is done, for progress bars over long ones.
+        noise_rank: None, or a number that takes the place of this process's rank in its noise. Processes that hold the
+            same theta, as in tensor parallelism, draw the same noise if they set the same number.
 
     Raises:
         TypeError, ValueError: an argument that cannot work, saying what is expected.
@@ -70,7 +77,11 @@ class SolverLayer(nn.Module):
         if on_failure not in get_args(OnFailure):
             raise ValueError(f"on_failure: expected one of {', '.join(get_args(OnFailure))}, got {on_failure!r}")
         if generator is not None and not isinstance(generator, Generator):
-            raise TypeError(f"generator: expected a torch.Generator, got {generator!r}")
+            seed = generator if isinstance(generator, int) else 0
+            raise TypeError(
+                f"generator: expected a torch.Generator, got {generator!r}; make one by "
+                f"torch.Generator().manual_seed({seed})"
+            )
         if num_samples is not None:
             _check_num_samples(num_samples)
         self.adapter = adapter
@@ -82,6 +93,7 @@ class SolverLayer(nn.Module):
         self._executor = _choose_executor(adapter, executor, num_workers)
         self._stats = Stats()
         self.on_progress: Callable[[int, int], None] | None = None
+        self.noise_rank: int | None = None
         if self._owns_executor and executor == "processes":
             self._executor.prepare(adapter)
 
@@ -155,13 +167,17 @@ class SolverLayer(nn.Module):
         perturb: bool = True,
     ) -> Tensor:
         prepared, solve, single = self.prepare(theta, context)
-        sampling = Sampling(num_samples or 1, group, perturb=perturb, generator=self.generator)
+        sampling = self.sampling(num_samples or 1, group, perturb=perturb)
         solutions: Tensor = self.estimator(prepared, solve, sampling)
         if solutions.dtype != theta.dtype:
             solutions = solutions.to(theta.dtype)
         if num_samples is None:
             solutions = solutions.squeeze(1)
         return solutions.squeeze(0) if single else solutions
+
+    def sampling(self, num_samples: int, group: int = 1, *, perturb: bool = True) -> Sampling:
+        """How the layer's estimator, and losses on it, draw. See `Sampling`."""
+        return Sampling(num_samples, group, perturb=perturb, generator=self.generator, rank=self.noise_rank)
 
     def prepare(self, theta: Tensor, context: dict[str, Any]) -> tuple[Tensor, BatchSolver, bool]:
         """Checks a call's input and turns it into what estimators, and losses on them, work with.
@@ -182,10 +198,9 @@ class SolverLayer(nn.Module):
         single = self._check_theta(theta)
         if single:
             theta = theta.unsqueeze(0)
-            context = {name: context_tensor(name, values).unsqueeze(0) for name, values in context.items()}
         if torch.is_grad_enabled() and theta.requires_grad:
             self.estimator.check_shapes(self.adapter.instance_shape, self.adapter.solution_shape)
-        prepared = prepare_context(self.adapter, context, len(theta), theta.device)
+        prepared = prepare_context(self.adapter, context, len(theta), theta.device, single=single)
         solve = BatchSolver(
             self.adapter, self._executor, theta, prepared, self.on_failure, self._stats, self.on_progress
         )
@@ -216,8 +231,17 @@ class SolverLayer(nn.Module):
         where = "on theta's device" if self.adapter.parallelism is Parallelism.DEVICE else repr(self._executor)
         return (
             f"adapter={self.adapter!r}, num_samples={self.num_samples}, executor={where}, "
-            f"on_failure={self.on_failure!r}"
+            f"on_failure={self.on_failure!r}{self._chosen_noise()}"
         )
+
+    def _chosen_noise(self) -> str:
+        """What the adapter makes of an estimator's noise "auto", which says no more of it."""
+        noise = getattr(self.estimator, "noise", None)
+        try:
+            chosen = resolve_noise(noise, self.adapter.num_ones) if noise is not None else None
+        except ValueError:  # the first sample will say so
+            return ""
+        return "" if chosen is noise else f", noise={chosen!r}"
 
 
 def _choose_executor(adapter: SolverAdapter, executor: str | Executor | None, num_workers: int | None) -> Executor:

@@ -12,16 +12,19 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from imle_solvers.arguments import check_count, explain_arguments
 from imle_solvers.estimators.base import Sampling, Solve, Solved
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, shift
+from imle_solvers.graph_break import graph_break
 from imle_solvers.layer import SolverLayer
 from imle_solvers.noise import ScoredNoise
+from imle_solvers.transforms import once_differentiable
 
 Reduction = Literal["mean", "sum", "none"]
 
 
+@explain_arguments()
 class FenchelYoungLoss(nn.Module):
     """The Fenchel-Young loss of the perturbed maximum (Berthet et al., NeurIPS 2020, section 4).
 
@@ -41,19 +44,20 @@ class FenchelYoungLoss(nn.Module):
 
     def __init__(self, layer: SolverLayer, num_samples: int = 10, reduction: Reduction = "mean") -> None:
         super().__init__()
+        _check_layer("FenchelYoungLoss", layer)
         if not isinstance(layer.estimator, PerturbAndMAP):
             raise TypeError(
                 f"FenchelYoungLoss: expected a layer whose estimator perturbs theta, such as IMLE(), got "
                 f"{type(layer.estimator).__name__}"
             )
         _check_shapes("FenchelYoungLoss", layer)
-        if num_samples < 1:
-            raise ValueError(f"FenchelYoungLoss: num_samples must be at least 1, got {num_samples}")
+        check_count("FenchelYoungLoss: ", "num_samples", num_samples)
         self.layer = layer
         self.num_samples = num_samples
         self.reduction = _checked_reduction(reduction)
 
     # Positional only: `target` is context of shortest paths.
+    @graph_break
     def forward(self, theta: Tensor, target: Tensor, /, **context: Any) -> Tensor:
         """The loss.
 
@@ -72,7 +76,7 @@ class FenchelYoungLoss(nn.Module):
         prepared, solve, single = self.layer.prepare(theta, context)
         scores = solve.sign * prepared
         target = (target.unsqueeze(0) if single else target).to(scores)
-        sampling = Sampling(self.num_samples, generator=self.layer.generator)
+        sampling = self.layer.sampling(self.num_samples)
         losses: Tensor = _FenchelYoung.apply(scores, target, self.layer.estimator, solve, sampling)  # type: ignore[no-untyped-call]
         return _reduce(losses, self.reduction, single).to(theta.dtype)
 
@@ -95,6 +99,7 @@ class _FenchelYoung(torch.autograd.Function):
         return dl.reshape(-1, *(1 for _ in gradient.shape[1:])) * gradient, None, None, None, None
 
 
+@explain_arguments()
 class SPOPlusLoss(nn.Module):
     """The SPO+ loss (Elmachtoub and Grigas, Management Science 2022, arXiv 1710.08005, Definition 3).
 
@@ -112,10 +117,12 @@ class SPOPlusLoss(nn.Module):
 
     def __init__(self, layer: SolverLayer, reduction: Reduction = "mean") -> None:
         super().__init__()
+        _check_layer("SPOPlusLoss", layer)
         _check_shapes("SPOPlusLoss", layer)
         self.layer = layer
         self.reduction = _checked_reduction(reduction)
 
+    @graph_break
     def forward(self, theta: Tensor, truth: Tensor, solution: Tensor | None = None, **context: Any) -> Tensor:
         """The loss.
 
@@ -131,11 +138,11 @@ class SPOPlusLoss(nn.Module):
         Raises:
             ValueError: theta, truth or solution of the wrong shape.
         """
-        _check_target(theta, truth)
+        _check_target(theta, truth, "truth")
         if solution is None:
             with torch.no_grad():
                 solution = self.layer.map(truth.to(theta), **context)
-        _check_target(theta, solution)
+        _check_target(theta, solution, "solution")
         prepared, solve, single = self.layer.prepare(theta, context)
         scores = solve.sign * prepared
         sign = -1 if self.layer.adapter.sense == "min" else 1
@@ -161,6 +168,7 @@ class _SPOPlus(torch.autograd.Function):
         return dl.reshape(-1, *(1 for _ in gradient.shape[1:])) * gradient, None, None, None
 
 
+@explain_arguments()
 class ScoreFunctionLoss(nn.Module):
     """The expected loss of sampled solutions, differentiated by its score function (REINFORCE, Williams 1992).
 
@@ -184,6 +192,9 @@ class ScoreFunctionLoss(nn.Module):
         self, layer: SolverLayer, loss: Callable[[Tensor], Tensor], num_samples: int = 10, baseline: bool = True
     ) -> None:
         super().__init__()
+        _check_layer("ScoreFunctionLoss", layer)
+        if not callable(loss):
+            raise TypeError(f"ScoreFunctionLoss: expected a function of solutions as loss, got {loss!r}")
         estimator = layer.estimator
         if not isinstance(estimator, PerturbAndMAP):
             raise TypeError(
@@ -197,13 +208,13 @@ class ScoreFunctionLoss(nn.Module):
             )
         if estimator.input_noise_temperature == 0:
             raise ValueError("ScoreFunctionLoss: expected an input_noise_temperature above 0, got 0")
-        if num_samples < 1 + baseline:
-            raise ValueError(f"ScoreFunctionLoss: expected num_samples of at least {1 + baseline}, got {num_samples}")
+        check_count("ScoreFunctionLoss: ", "num_samples", num_samples, least=1 + baseline)
         self.layer = layer
         self.loss = loss
         self.num_samples = num_samples
         self.baseline = baseline
 
+    @graph_break
     def forward(self, theta: Tensor, **context: Any) -> Tensor:
         """The mean loss, a scalar, whose gradient in theta (B, *instance_shape) is the score function's.
 
@@ -216,7 +227,7 @@ class ScoreFunctionLoss(nn.Module):
         with torch.no_grad():
             prepared, solve, _ = self.layer.prepare(theta, context)
             scores = solve.sign * prepared
-            sampling = Sampling(self.num_samples, generator=self.layer.generator)
+            sampling = self.layer.sampling(self.num_samples)
             _, (_, noise, values, ok) = estimator.draw(scores, solve, sampling)
             losses = self.loss(values.to(theta.dtype))
             if losses.shape != values.shape[:2]:
@@ -252,16 +263,21 @@ def _mean_of_solved(values: Tensor, solved: Solved) -> Tensor:
     return values.mean(1)
 
 
+def _check_layer(loss: str, layer: Any) -> None:
+    if not isinstance(layer, SolverLayer):
+        raise TypeError(f"{loss}: expected a SolverLayer, got {layer!r}; make one by SolverLayer(adapter)")
+
+
 def _check_shapes(loss: str, layer: SolverLayer) -> None:
     shapes = layer.adapter.instance_shape, layer.adapter.solution_shape
     if shapes[0] != shapes[1]:
         raise ValueError(f"{loss}: expected solutions of theta's shape {shapes[0]}, got {shapes[1]}")
 
 
-def _check_target(theta: Tensor, target: Tensor) -> None:
+def _check_target(theta: Tensor, target: Tensor, name: str = "target") -> None:
     if not isinstance(target, Tensor) or target.shape != theta.shape:
         got = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
-        raise ValueError(f"expected a target of theta's shape {tuple(theta.shape)}, got {got}")
+        raise ValueError(f"{name}: expected a tensor of theta's shape {tuple(theta.shape)}, got {got}")
 
 
 def _checked_reduction(reduction: Reduction) -> Reduction:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor
 
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.blocks import rows_at_once
 from imle_solvers.graph_break import graph_break
 from imle_solvers.sum_of_gamma import CELLS, K_RANGE, MOST_TERMS, OCTAVES, quantile_table
@@ -67,6 +68,7 @@ class _TorchNoise:
         return noise.to(device=device, dtype=dtype)
 
 
+@explain_arguments()
 @dataclass(frozen=True)
 class SumOfGamma(_TorchNoise):
     """Sum-of-Gamma noise (I-MLE paper, section 4.1): the sum of k independent draws tends to a Gumbel(0, 1).
@@ -170,6 +172,7 @@ def _fill_by_gammas(noise: Tensor, generator: Generator | None, k: float, terms:
         noise.add_(torch._standard_gamma(concentration, generator=generator), alpha=1.0 / i)
 
 
+@explain_arguments()
 @dataclass(frozen=True)
 class Gumbel(_TorchNoise):
     """Standard Gumbel noise, location 0 and scale 1: mean 0.5772, variance pi^2 / 6."""
@@ -183,6 +186,7 @@ class Gumbel(_TorchNoise):
         noise.exponential_(generator=generator).clamp_(min=torch.finfo(noise.dtype).tiny).log_().neg_()
 
 
+@explain_arguments()
 @dataclass(frozen=True)
 class Normal(_TorchNoise):
     """Standard normal noise: mean 0, variance 1."""

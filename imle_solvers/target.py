@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from imle_solvers.arguments import explain_arguments, is_finite
 
+
+@explain_arguments()
 @dataclass(frozen=True)
 class Target:
     """theta' = alpha * theta - beta * dL/dz, in max form (I-MLE paper, section 3.2).
@@ -27,10 +29,10 @@ class Target:
     beta: float = 10.0
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.alpha):
-            raise ValueError(f"Target: alpha must be finite, got {self.alpha}")
-        if not (math.isfinite(self.beta) and self.beta > 0):
-            raise ValueError(f"Target: beta must be positive and finite, got {self.beta}")
+        if not is_finite(self.alpha):
+            raise ValueError(f"Target: alpha must be finite, got {self.alpha!r}")
+        if not (is_finite(self.beta) and self.beta > 0):
+            raise ValueError(f"Target: beta must be positive and finite, got {self.beta!r}")
 
     def __call__(self, scores: Tensor, dz: Tensor) -> Tensor:
         """The target's scores.
@@ -42,6 +44,7 @@ class Target:
         return torch.sub(scores if self.alpha == 1 else self.alpha * scores, dz, alpha=self.beta)
 
 
+@explain_arguments()
 @dataclass(frozen=True)
 class HammingTarget:
     """theta'_i = -scale * dL/dz_i where that is not zero, else theta_i, in max form (I-MLE paper, Eq. 14).
@@ -58,8 +61,8 @@ class HammingTarget:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(f"HammingTarget: scale must be positive and finite, got {self.scale}")
+        if not (is_finite(self.scale) and self.scale > 0):
+            raise ValueError(f"HammingTarget: scale must be positive and finite, got {self.scale!r}")
 
     def __call__(self, scores: Tensor, dz: Tensor) -> Tensor:
         """The target's scores, see `Target`."""

@@ -236,7 +236,7 @@ def train_one_rank(rank, folder):
         layer = make(initial_beta=1.0, initial_norm=0.0, target_norm=0.9, step=0.1, symmetric=symmetric, decay=0.0)
         # Rank 0 has a large downstream gradient and many non-zeros, rank 1 has none at all.
         for _ in range(3):
-            backward(layer, torch.full((4, 6), float(rank == 0)).cumsum(1), seed=rank)
+            backward(layer, torch.full((40, 6), float(rank == 0)).cumsum(1), seed=rank)
         states.append(layer.estimator.state_dict())
     torch.save(states, f"{folder}/states_{rank}")
     torch.distributed.destroy_process_group()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from imle_adapters import AssignmentAdapter, TopKAdapter
+from imle_adapters import AssignmentAdapter, ILPAdapter, ILPSpec, ShortestPathAdapter, TopKAdapter
 from imle_solvers import (
     IMLE,
     AdapterError,
@@ -44,7 +44,7 @@ def test_context_that_is_no_numbers(values, single):
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
 def test_theta_of_the_wrong_dtype(layer, dtype):
-    with pytest.raises(TypeError, match=r"floating dtype, got torch\."):
+    with pytest.raises(TypeError, match=r"floating dtype of at least 16 bits, got torch\."):
         layer(torch.zeros(2, 5, dtype=dtype))
 
 
@@ -63,6 +63,33 @@ def test_theta_that_is_not_finite(layer, value, dtype):
     assert layer.stats().batches == 0
     with pytest.raises(ValueError, match=rf"got {value} in instance 0 at \(3,\)"):
         layer(theta[2])
+
+
+WORST = {"min": float("inf"), "max": -float("inf")}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "advice"),
+    [
+        (TopKAdapter(4, 1), "mask="),
+        (TopKAdapter(4, 1, "min"), "mask="),
+        (AssignmentAdapter(2, 3), "allowed="),
+        (ShortestPathAdapter.grid(2, 2), "blocked="),
+        (ShortestPathAdapter.grid(2, 2, costs="edge"), "blocked_edges="),
+        (ILPAdapter(ILPSpec(sense="max", shape=3, ub=1)), "ub="),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_infinity_where_an_entry_is_to_be_ruled_out(adapter, advice):
+    """The message names context that the adapter has, and only where the sign says that this was meant."""
+    assert advice[:-1] in adapter.context
+    theta = torch.ones(2, *adapter.instance_shape)
+    layer = SolverLayer(adapter, num_workers=0)
+    for value in (float("nan"), float("inf"), -float("inf")):
+        theta[1].view(-1)[1] = value
+        with pytest.raises(ValueError, match=f"got {value} in instance 1 at .*check the network") as raised:
+            layer(theta)
+        assert (f"rule entries out by {advice}" in str(raised.value)) == (value == WORST[adapter.sense])
 
 
 class Broken:
@@ -116,9 +143,9 @@ def test_adapters_that_lack_what_is_mandatory():
     class NoShape(SolverAdapter):
         sense = "max"
 
-    class ListShape(SolverAdapter):
+    class TextShape(SolverAdapter):
         sense = "max"
-        instance_shape = [3]
+        instance_shape = "3"
 
     class NoSolve(SolverAdapter):
         sense = "max"
@@ -128,8 +155,8 @@ def test_adapters_that_lack_what_is_mandatory():
         SolverLayer(NoSense())
     with pytest.raises(TypeError, match="NoShape.instance_shape must be a tuple of ints, got None"):
         SolverLayer(NoShape())
-    with pytest.raises(TypeError, match="ListShape.instance_shape must be a tuple of ints"):
-        SolverLayer(ListShape())
+    with pytest.raises(TypeError, match="TextShape.instance_shape must be a tuple of ints.*got '3'"):
+        SolverLayer(TextShape())
     with pytest.raises(AdapterError, match="NoSolve overrides neither solve nor solve_batch"):
         SolverLayer(NoSolve(), num_workers=0)(torch.ones(2, 3))
 

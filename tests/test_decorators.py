@@ -305,5 +305,7 @@ def test_theta_that_cannot_be_solved_is_an_error_before_any_work(function):
 
 
 def test_an_argument_without_a_row_for_each_instance():
-    with pytest.raises(ValueError, match=r"'argument 1': expected shape \(3, \.\.\.\), got \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"'argument 1': expected shape \(3, \.\.\.\), an entry for each instance, got \(2,\)"
+    ):
         imle(lambda theta, a: theta)(torch.randn(3, 4), torch.zeros(2))

@@ -276,14 +276,14 @@ def test_double_backward_is_refused(name):
     theta = torch.randn(2, 6, requires_grad=True)
     z = make(ESTIMATORS[name]())(theta)
     (gradient,) = torch.autograd.grad((z**2).sum(), theta, create_graph=True)
-    with pytest.raises(RuntimeError, match="differentiate twice|once_differentiable"):
+    with pytest.raises(RuntimeError, match="cannot be differentiated twice"):
         gradient.sum().backward()
 
 
 @pytest.mark.parametrize(
     ("make_estimator", "error", "message"),
     [
-        (lambda: Blackbox(0.0), ValueError, "beta must be positive"),
+        (lambda: Blackbox(0.0), ValueError, "Blackbox: lam must be positive"),
         (lambda: Identity("median"), ValueError, "projection must be one of mean, norm, standardize or None"),
         (lambda: IMLE(target=3), TypeError, "expected a target such as Target"),
         (lambda: IMLE(target=HammingTarget(), scale_gradient=True), ValueError, "divides by the beta of a Target"),

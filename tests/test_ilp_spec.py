@@ -7,6 +7,7 @@ import gzip
 import pickle
 from dataclasses import FrozenInstanceError
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,6 +232,20 @@ def test_a_file_with_some_variables_priced(tmp_path: Path) -> None:
     spec = ILPSpec.from_mps(path, theta_index=[[3, 1]], sense="min")
     assert spec.shape == (1, 2) and spec.sense == "min"
     assert spec.objective.tolist() == [[0, 2]] and spec.fixed_cost.tolist() == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", [list, np.array, lambda names: np.array(names, dtype=object)])
+def test_variables_may_be_priced_by_name(tmp_path: Path, kind: Any) -> None:
+    path = tmp_path / "t.mps"
+    path.write_text(MPS.format(bounds=" UP B x 3"))
+    by_name, by_position = (ILPSpec.from_mps(path, theta_index=index) for index in (kind([["w", "y"]]), [[3, 1]]))
+    assert by_name.names == ("x", "y", "q", "w")
+    assert by_name.shape == by_position.shape == (1, 2)
+    for array in ("theta_index", "objective", "fixed_cost"):
+        assert np.array_equal(getattr(by_name, array), getattr(by_position, array)), array
+    spec = ILPSpec(sense="min", ub=np.ones(3), names=["a", "b", "c"], theta_index=kind(["c", "a"]))
+    assert spec.theta_index.tolist() == [2, 0]
+    assert ILPSpec(sense="min", ub=np.ones(3), names=["a", "b", "c"], theta_index="b").shape == ()
 
 
 def test_mathopt_model() -> None:

@@ -342,19 +342,6 @@ def test_a_data_loader_with_workers_may_hold_a_layer():
     assert torch.equal(next(iter(loader)), expected)
 
 
-def test_vmap_is_refused():
-    layer = Model().layer
-    with pytest.raises(RuntimeError, match=r"SolverLayer.*vmap.*batch"):
-        torch.func.vmap(layer)(torch.randn(3, 2, 6))
-
-
-def test_double_backward_is_refused():
-    theta = torch.randn(2, 6, requires_grad=True)
-    (gradient,) = torch.autograd.grad(Model().layer(theta).pow(2).sum(), theta, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
-
-
 def test_fork_in_the_middle_of_training(tmp_path):
     """A forked child, as in evaluation jobs, uses the parent's layer with workers of its own."""
     if not hasattr(os, "fork"):

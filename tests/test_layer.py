@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,17 @@ import torch
 from torch import nn
 
 from imle_adapters import TopKAdapter
-from imle_solvers import IMLE, Gumbel, SerialExecutor, SolverLayer, SumOfGamma, Target, ThreadExecutor
+from imle_solvers import (
+    IMLE,
+    FunctionAdapter,
+    Gumbel,
+    SerialExecutor,
+    SolverAdapter,
+    SolverLayer,
+    SumOfGamma,
+    Target,
+    ThreadExecutor,
+)
 from tests.solvers import function_adapter, identity, top_k
 
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
@@ -52,6 +64,70 @@ def test_a_single_theta_is_a_batch_of_one_without_its_axis(adapter, num_samples,
     single = make(adapter, num_samples=num_samples).train(training)(theta)
     batch = make(adapter, num_samples=num_samples).train(training)(theta[None])
     assert torch.equal(single, batch[0])
+
+
+class Mean(SolverAdapter):
+    """Whatever theta, the mean of its context."""
+
+    sense = "max"
+    instance_shape = 3
+    context = {"of": (2,), "offset": ()}
+    solution_shape = 1
+
+    def solve(self, state, theta, of=0.0, offset=0.0):
+        return [np.mean(of) + offset]
+
+
+@pytest.mark.parametrize("shape", [3, (3,), [3], np.int64(3), torch.Size([3])], ids=repr)
+def test_a_shape_of_one_side_may_be_a_number(shape):
+    given = [FunctionAdapter(identity, sense="max", instance_shape=shape, solution_shape=shape, context={"of": shape})]
+
+    class Plain(SolverAdapter):
+        sense, instance_shape = "max", shape
+
+    @dataclasses.dataclass(frozen=True)
+    class Frozen(SolverAdapter):
+        sense: str = "max"
+        instance_shape: Any = dataclasses.field(default_factory=lambda: shape)
+
+    for adapter in [*given, Plain(), Frozen()]:
+        SolverLayer(adapter, num_workers=0)
+        assert adapter.instance_shape == adapter.solution_shape == (3,)
+        assert type(adapter.instance_shape) is type(adapter.solution_shape) is tuple
+    assert given[0].context == {"of": (3,)}
+
+
+def test_one_name_of_context_may_be_a_text():
+    adapter = FunctionAdapter(identity, sense="max", instance_shape=2, context="price")
+    assert adapter.context == {"price": None}
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2, 5])
+def test_context_without_a_batch_axis_holds_for_all_instances(batch):
+    layer, theta = SolverLayer(Mean(), num_workers=0, estimator=IMLE(None)), torch.zeros(batch, 3)
+    assert torch.equal(layer(theta, of=[1.0, 3.0]), torch.full((batch, 1), 2.0))
+    assert torch.equal(layer(theta, of=torch.ones(2), offset=4), torch.full((batch, 1), 5.0))
+    assert torch.equal(layer(torch.zeros(3), of=torch.ones(1, 2), offset=[4]), torch.tensor([5.0]))
+    both = layer(torch.zeros(2, 3), of=[[1.0, 3.0], [5.0, 5.0]], offset=1)
+    assert both.flatten().tolist() == [3.0, 6.0]
+
+
+def test_a_mask_for_all_instances():
+    layer = SolverLayer(TopKAdapter(4, 2), num_samples=3)
+    mask = torch.tensor([True, False, True, True])
+    z = layer(torch.randn(5, 4), mask=mask, k=1)
+    assert z.sum(-1).eq(1).all()
+    assert not z[..., 1].any()
+
+
+def test_context_of_another_length_than_the_batch():
+    layer = SolverLayer(Mean(), num_workers=0)
+    message = r"context 'of': expected shape \(4, 2\), or \(2,\) for all instances, got \(3, 2\)"
+    with pytest.raises(ValueError, match=message):
+        layer(torch.zeros(4, 3), of=torch.zeros(3, 2))
+    free = SolverLayer(FunctionAdapter(identity, sense="max", instance_shape=2, context=["of"]), num_workers=0)
+    with pytest.raises(ValueError, match=r"expected shape \(4, \.\.\.\), an entry for each instance, got \(2,\)"):
+        free(torch.zeros(4, 2), of=torch.zeros(2))
 
 
 def test_scalar_instances():
@@ -187,6 +263,14 @@ def test_repr_says_what_it_is():
     text = repr(make(top_k(5, 2), num_samples=3, estimator=IMLE(SumOfGamma(2.0), Target(1.0, 5.0))))
     for part in ("EnumeratedAdapter", "SerialExecutor", "num_samples=3", "SumOfGamma(k=2.0", "beta=5.0"):
         assert part in text
+
+
+def test_repr_shows_the_noise_that_auto_chose():
+    assert "noise=SumOfGamma(k=2.0, terms=10, method='quantile')" in repr(make(TopKAdapter(5, 2)))
+    assert "noise=Gumbel()" in repr(make(top_k(5, 2)))
+    assert "SumOfGamma(k=2.0, terms=50" in repr(make(TopKAdapter(5, 2), estimator=IMLE(SumOfGamma(terms=50))))
+    for estimator in (IMLE(SumOfGamma()), IMLE(None), IMLE(Gumbel())):  # nothing is chosen
+        assert repr(make(top_k(5, 2), estimator=estimator)).count("noise=") == 1
 
 
 def test_default_noise_follows_the_adapter():

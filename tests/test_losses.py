@@ -211,7 +211,7 @@ def test_failed_instances_contribute_nothing_to_an_expected_loss(baseline):
         (lambda: ScoreFunctionLoss(make(IMLE(SumOfGamma(2.0))), sum), TypeError, "noise that has a score"),
         (lambda: ScoreFunctionLoss(make(Blackbox()), sum), TypeError, "noise that has a score"),
         (lambda: ScoreFunctionLoss(make(PerturbedOptimizer()), sum), TypeError, "perturbs theta.*PerturbedOpt"),
-        (lambda: ScoreFunctionLoss(make(), sum, 1), ValueError, "num_samples of at least 2, got 1"),
+        (lambda: ScoreFunctionLoss(make(), sum, 1), ValueError, "num_samples must be at least 2, got 1"),
         (
             lambda: ScoreFunctionLoss(make(IMLE(Normal(), input_noise_temperature=0.0)), sum),
             ValueError,

@@ -172,9 +172,9 @@ def test_context_of_any_name(batched, name):
     ("context", "message"),
     [
         ({"shfit": [[1.0] * 3] * 2}, "does not take shfit as context; it takes shift, scale"),
-        ({"shift": [1.0, 2, 3]}, r"context 'shift': expected shape \(2, 3\), got \(3,\)"),
-        ({"shift": [[1.0] * 3] * 5}, r"context 'shift': expected shape \(2, 3\), got \(5, 3\)"),
-        ({"shift": [[1.0] * 3] * 2, "scale": 1.0}, r"context 'scale': expected shape \(2,\), got \(\)"),
+        ({"shift": [1.0, 2]}, r"context 'shift': expected shape \(2, 3\), or \(3,\) for all instances, got \(2,\)"),
+        ({"shift": [[1.0] * 3] * 5}, r"expected shape \(2, 3\), or \(3,\) for all instances, got \(5, 3\)"),
+        ({"shift": [[1.0] * 3] * 2, "scale": [1.0]}, r"expected shape \(2,\), or \(\) for all instances, got \(1,\)"),
     ],
 )
 def test_bad_context(context, message):

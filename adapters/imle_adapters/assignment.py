@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from imle_adapters.graphs import take
 from imle_adapters.masks import as_mask
 from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, Solutions, SolverAdapter, check_sense
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import InputError
 from imle_solvers.status import Status
 
@@ -21,6 +22,7 @@ _BACKENDS = ("compiled", "scipy")
 _MOST = 1e300  # for prices: with sums of costs, which `take` bounds, they are still finite
 
 
+@explain_arguments()
 class AssignmentAdapter(SolverAdapter):
     """Each row matched to at most one column and each column to at most one row, at least cost.
 
@@ -50,6 +52,8 @@ class AssignmentAdapter(SolverAdapter):
         ValueError: sizes, shapes or values out of range, an unknown backend, or `allowed` without any complete
             matching.
     """
+
+    exclusion = "allowed=..., false where a pair may not be chosen"
 
     def __init__(
         self,

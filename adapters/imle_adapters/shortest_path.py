@@ -166,10 +166,12 @@ class ShortestPathAdapter(SolverAdapter):
             self.instance_shape: tuple[int, ...] = cells
             self.context = {**ends, "blocked": cells}
             self.num_ones = 1.3 * max(cells)
+            self.exclusion = "blocked=..., true where a cell may not be visited"
         else:
             self.instance_shape = (len(network.tails),)
             self.context = {**ends, "blocked_nodes": (len(network.nodes),), "blocked_edges": (len(network.tails),)}
             self.num_ones = max(1.0, 1.3 * int(hops))
+            self.exclusion = "blocked_edges=..., true where an edge may not be used"
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
 
     @property

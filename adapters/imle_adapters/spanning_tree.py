@@ -40,6 +40,7 @@ class MaxSpanningTreeAdapter(SolverAdapter):
     """
 
     sense = "max"
+    exclusion = "leaving edges out of the graph"
 
     def __init__(self, graph: nx.Graph[Any], *, forest: bool = False, backend: Backend = "compiled") -> None:
         """Describes the trees on a NetworkX graph, of which nodes and edges are copied, no attributes.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from imle_solvers.adapter import Context, Parallelism, Sense, SolverAdapter, check_sense
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import InputError
 
 
+@explain_arguments()
 class TopKAdapter(SolverAdapter):
     """The k best of n entries, solved in batch on theta's device.
 
@@ -29,6 +31,7 @@ class TopKAdapter(SolverAdapter):
     """
 
     parallelism = Parallelism.DEVICE
+    exclusion = "mask=..., false where an entry may not be chosen"
 
     def __init__(self, n: int, k: int, sense: Sense = "max") -> None:
         check_sense(sense, "TopKAdapter")

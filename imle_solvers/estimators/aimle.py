@@ -10,12 +10,14 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from imle_solvers.arguments import explain_arguments, is_finite
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import solve_unknown
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, like, shift
 from imle_solvers.noise import Noise
 
 
+@explain_arguments()
 class AIMLE(PerturbAndMAP):
     """I-MLE whose target step adapts until its gradient has about `target_norm` non-zeros a sample.
 
@@ -90,8 +92,8 @@ class AIMLE(PerturbAndMAP):
             ("momentum", momentum, 0.0, 1.0),
             ("decay", decay, 0.0, 1.0),
         ):
-            if not (math.isfinite(value) and low <= value <= high):
-                raise ValueError(f"AIMLE: {name} must be finite and from {low} to {high}, got {value}")
+            if not (is_finite(value) and low <= value <= high):
+                raise ValueError(f"AIMLE: {name} must be finite and from {low} to {high}, got {value!r}")
         self.symmetric = symmetric
         self.per_instance = per_instance
         self.alpha = alpha

@@ -11,7 +11,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.autograd.function import once_differentiable
+
+from imle_solvers.noise import Noise
+from imle_solvers.ranks import generator_of_rank
+from imle_solvers.transforms import once_differentiable
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ class Sampling:
             unscaled, since dividing it by M would shrink the target's step by M.
         average: False returns the S * M draws themselves.
         perturb: whether there is noise at all.
-        generator: where noise comes from; None: torch's default generator.
+        generator: where noise comes from, by way of `noise`; None: torch's default generator.
+        rank: whose noise this is under `torch.distributed`, see `generator_of_rank`; None: this process's own.
     """
 
     num_samples: int = 1
@@ -90,11 +94,32 @@ class Sampling:
     average: bool = True
     perturb: bool = True
     generator: Generator | None = None
+    rank: int | None = None
 
     @property
     def draws(self) -> int:
         """S * M, how often each instance is solved."""
         return self.num_samples * self.group
+
+    def noise(self, distribution: Noise, scores: Tensor) -> Tensor:
+        """Draws the noise of all draws.
+
+        Args:
+            distribution: of the noise.
+            scores: (B, *instance_shape).
+
+        Returns:
+            (B, S * M, *instance_shape), of the dtype of scores and on their device.
+
+        Raises:
+            ValueError: the distribution gives another shape.
+        """
+        shape = (scores.shape[0], self.draws, *scores.shape[1:])
+        generator = generator_of_rank(self.generator, scores.device, self.rank)
+        noise = distribution.sample(shape, generator=generator, device=scores.device, dtype=scores.dtype)
+        if noise.shape != shape:
+            raise ValueError(f"{distribution!r}: expected noise of shape {shape}, got {tuple(noise.shape)}")
+        return noise.to(scores)
 
 
 Saved = tuple[Any, ...]

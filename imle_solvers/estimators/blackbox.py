@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from imle_solvers.arguments import explain_arguments, is_finite
 from imle_solvers.estimators.imle import IMLE
 from imle_solvers.target import Target
 
 
+@explain_arguments()
 class Blackbox(IMLE):
     """The gradient of a piecewise linear interpolation of the loss (Algorithm 1 of the paper).
 
@@ -20,6 +22,8 @@ class Blackbox(IMLE):
     """
 
     def __init__(self, lam: float = 10.0) -> None:
+        if not (is_finite(lam) and lam > 0):
+            raise ValueError(f"Blackbox: lam must be positive and finite, got {lam!r}")
         super().__init__(noise=None, target=Target(alpha=1.0, beta=lam), scale_gradient=True)
 
     def extra_repr(self) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import solve_unknown
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, mean_difference, shift
@@ -14,6 +15,7 @@ from imle_solvers.noise import Noise
 from imle_solvers.target import Target
 
 
+@explain_arguments()
 class IMLE(PerturbAndMAP):
     """I-MLE: perturb-and-MAP forward, the difference to a target distribution's MAP backward.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from imle_solvers.arguments import check_count, is_finite
 from imle_solvers.blocks import rows_at_once
 from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import find_known
@@ -27,7 +29,7 @@ class PerturbAndMAP(Estimator):
 
     Raises:
         ValueError: a temperature below zero or not finite, or `num_marginal_samples` below one.
-        TypeError: `noise` without a `sample` method.
+        TypeError: `noise` without a `sample` method, or one that takes something else; a number that is none.
     """
 
     def __init__(
@@ -41,13 +43,11 @@ class PerturbAndMAP(Estimator):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        unfit = isinstance(noise, type) or not callable(getattr(noise, "sample", None))
-        if noise is not None and noise != "auto" and unfit:
-            raise TypeError(f'{name}: expected noise with a sample method, "auto" or None, got {noise!r}')
+        if noise is not None and not (isinstance(noise, str) and noise == "auto"):
+            check_noise(name, noise, 'noise with a sample method, such as Gumbel(), "auto" or None')
         check_temperature(name, "input_noise_temperature", input_noise_temperature)
         check_temperature(name, "target_noise_temperature", target_noise_temperature)
-        if num_marginal_samples < 1:
-            raise ValueError(f"{name}: num_marginal_samples must be at least 1, got {num_marginal_samples}")
+        check_count(f"{name}: ", "num_marginal_samples", num_marginal_samples)
         self.num_marginal_samples = num_marginal_samples
         self.skip_known = skip_known
         self.noise = noise
@@ -86,12 +86,7 @@ class PerturbAndMAP(Estimator):
         if self.noise is None or silent or not sampling.perturb:
             return None
         # Waits until here because the adapter, which may know the number of ones, comes with the solve.
-        noise = resolve_noise(self.noise, solve.num_ones)
-        shape = (scores.shape[0], sampling.draws, *scores.shape[1:])
-        drawn = noise.sample(shape, generator=sampling.generator, device=scores.device, dtype=scores.dtype)
-        if drawn.shape != shape:
-            raise ValueError(f"{noise!r}: expected noise of shape {shape}, got {tuple(drawn.shape)}")
-        return drawn.to(scores)
+        return sampling.noise(resolve_noise(self.noise, solve.num_ones), scores)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -103,8 +98,24 @@ class PerturbAndMAP(Estimator):
 
 def check_temperature(owner: str, name: str, value: float) -> None:
     """Raises `ValueError` unless a temperature is finite and not negative."""
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{owner}: {name} must be finite and not negative, got {value}")
+    if not (is_finite(value) and value >= 0):
+        raise ValueError(f"{owner}: {name} must be finite and not negative, got {value!r}")
+
+
+def check_noise(owner: str, noise: Any, expected: str) -> None:
+    """Raises `TypeError` unless noise can be drawn as estimators draw it."""
+    sample = getattr(noise, "sample", None)
+    if isinstance(noise, type) or not callable(sample):
+        raise TypeError(f"{owner}: expected {expected}, got {noise!r}")
+    try:
+        inspect.signature(sample).bind((1,), generator=None, device=None, dtype=None)
+    except TypeError:
+        raise TypeError(
+            f"{owner}: expected noise whose sample method takes (shape, *, generator, device, dtype), which that of "
+            f"{noise!r} does not; imle_solvers.Normal() is one"
+        ) from None
+    except ValueError:  # a signature that Python does not know
+        pass
 
 
 def shift(scores: Tensor, noise: Tensor | None, temperature: float) -> Tensor:

@@ -7,12 +7,14 @@ import math
 import torch
 from torch import Tensor
 
+from imle_solvers.arguments import check_count, explain_arguments, is_finite
 from imle_solvers.errors import InputError
 from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
-from imle_solvers.estimators.perturb_and_map import like
+from imle_solvers.estimators.perturb_and_map import check_noise, like
 from imle_solvers.noise import Normal, ScoredNoise
 
 
+@explain_arguments()
 class PerturbedOptimizer(Estimator):
     """The mean of M perturbed solutions, with the exact gradient of its expectation, estimated without any solve.
 
@@ -53,10 +55,10 @@ class PerturbedOptimizer(Estimator):
                 f"PerturbedOptimizer: expected noise with a score, such as Normal() or Gumbel(), got {noise!r}; "
                 "without a density in closed form its gradient is unknown"
             )
-        if not (math.isfinite(sigma) and sigma > 0):
-            raise ValueError(f"PerturbedOptimizer: sigma must be positive and finite, got {sigma}")
-        if num_marginal_samples < 1:
-            raise ValueError(f"PerturbedOptimizer: num_marginal_samples must be at least 1, got {num_marginal_samples}")
+        check_noise("PerturbedOptimizer", self.noise, "noise with a sample method")
+        if not (is_finite(sigma) and sigma > 0):
+            raise ValueError(f"PerturbedOptimizer: sigma must be positive and finite, got {sigma!r}")
+        check_count("PerturbedOptimizer: ", "num_marginal_samples", num_marginal_samples)
         if multiplicative and not isinstance(self.noise, Normal):
             raise ValueError(f"PerturbedOptimizer: multiplicative noise must be Normal(), got {noise!r}")
         self.sigma = sigma
@@ -70,9 +72,7 @@ class PerturbedOptimizer(Estimator):
         if not sampling.perturb:
             solved = solve(repeated)
             return solved, (scores, None, solved.values, solved.ok)
-        noise = self.noise.sample(
-            repeated.shape, generator=sampling.generator, device=scores.device, dtype=scores.dtype
-        )
+        noise = sampling.noise(self.noise, scores)
         if self.multiplicative:
             _check_nonzero(scores)
             perturbed = repeated * torch.exp(self.sigma * noise - self.sigma**2 / 2)

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.estimators.base import Sampling, Saved, Solve
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, like
 from imle_solvers.noise import Noise
@@ -15,6 +16,7 @@ from imle_solvers.noise import Noise
 Projection = Literal["mean", "norm", "standardize"]
 
 
+@explain_arguments()
 class StraightThrough(PerturbAndMAP):
     """Samples forward, dL/dz as it is backward (Bengio, Leonard, Courville 2013, arXiv 1308.3432).
 
@@ -48,6 +50,7 @@ class StraightThrough(PerturbAndMAP):
         return dz.sum(1) / sampling.group
 
 
+@explain_arguments()
 class Identity(StraightThrough):
     """The negative identity with projections (Sahoo et al., ICLR 2023, arXiv 2205.15213).
 

@@ -37,7 +37,9 @@ def make_executor(name: str | None, num_workers: int | None) -> Executor:
         TypeError: `num_workers` is not an int.
     """
     if name is not None and name not in _NAMES:
-        raise ValueError(f"unknown executor {name!r}; expected one of {', '.join(_NAMES)}, or an Executor")
+        raise ValueError(
+            f"unknown executor {name!r}; expected one of {', '.join(_NAMES)}, or an Executor such as ProcessExecutor(2)"
+        )
     if num_workers is not None and (isinstance(num_workers, bool) or not isinstance(num_workers, int)):
         raise TypeError(f"num_workers must be an int or None, got {num_workers!r}")
     if num_workers is not None and num_workers < 0:

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 
 from imle_solvers.adapter import Context, FloatArray, Parallelism, Solutions, SolverAdapter
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.by_adapter import ByAdapter
 from imle_solvers.errors import AdapterError
 from imle_solvers.executors.base import Executor, Progress, join, slice_context
@@ -35,6 +36,7 @@ _FORGETTING = 1.1
 """By how much a time grows with each later one. The least says most, but not for ever."""
 
 
+@explain_arguments()
 class AutoExecutor(Executor):
     """Solves each batch in-process or by workers, whichever is faster for batches of its size.
 

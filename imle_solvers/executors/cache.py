@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.by_adapter import ByAdapter
 from imle_solvers.errors import AdapterError
 from imle_solvers.executors.base import Executor, Progress
@@ -19,6 +20,7 @@ FROM_CACHE = "solutions from the cache"
 """Counts, among an adapter's own, the rows that were not solved but given the best solution of the past."""
 
 
+@explain_arguments()
 class SolutionCache(Executor):
     """Solves only some instances, and gives the others the best of the solutions that were found before.
 

@@ -10,6 +10,7 @@ import threading
 import weakref
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import AdapterError
 from imle_solvers.executors.adapter_keys import AdapterKeys
 from imle_solvers.executors.base import Executor, Progress
@@ -17,6 +18,7 @@ from imle_solvers.executors.cpus import check_num_workers
 from imle_solvers.executors.pool import Pool
 
 
+@explain_arguments()
 class ProcessExecutor(Executor):
     """Solves in persistent worker processes, which nothing that happens in one of them can stop.
 

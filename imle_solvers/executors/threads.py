@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.by_adapter import ByAdapter
 from imle_solvers.chunk import States, solve_chunk
 from imle_solvers.errors import AdapterError
@@ -27,6 +28,7 @@ _LONG_CHUNK = 0.05
 """How long a chunk should take at most."""
 
 
+@explain_arguments()
 class ThreadExecutor(Executor):
     """Solves in a pool of threads. Each thread builds a state of its own for every adapter.
 

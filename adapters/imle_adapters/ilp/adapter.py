@@ -18,6 +18,7 @@ from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.search import Search
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, FloatArray, Parallelism, Solutions, SolverAdapter
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import AdapterError, InputError
 from imle_solvers.status import Status
 from imle_solvers.waiting import Waiting, call_interruptibly
@@ -42,6 +43,7 @@ class _State:
         return self.linear
 
 
+@explain_arguments()
 class ILPAdapter(SolverAdapter):
     """The optimum of an integer, mixed-integer or linear program whose objective is theta.
 
@@ -88,6 +90,7 @@ class ILPAdapter(SolverAdapter):
     """
 
     limit_advice = "ILPAdapter(..., time_limit=seconds) ends a solve with the best solution that it has found"
+    exclusion = "ub=..., 0 where a variable may not be used"
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike
 
+from imle_adapters.ilp.naming import positions
 from imle_solvers.adapter import Sense
 
 
@@ -52,7 +53,7 @@ class LinearModel:
         rows = scipy.sparse.vstack([matrix[upper], -matrix[lower]], format="csr")[order]
         sides = np.concatenate([high[upper], -low[lower]])[order]
         objective = np.asarray(self.objective, dtype=np.float64)
-        priced = np.arange(objective.size) if theta_index is None else np.asarray(theta_index)
+        priced = np.arange(objective.size) if theta_index is None else positions(theta_index, self.names)
         others = np.ones(objective.size, dtype=bool)
         inside = (priced >= 0) & (priced < objective.size)  # the spec complains about the others
         others[priced[inside]] = False

@@ -13,8 +13,10 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
+from imle_adapters.ilp.naming import positions
 from imle_adapters.ilp.reading import read_file, read_mathopt
 from imle_solvers.adapter import Sense
+from imle_solvers.arguments import explain_arguments
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -23,6 +25,12 @@ INFINITE = 1e20
 """Bounds, and sides of rows, from here on count as infinite, as they do in the solvers."""
 
 
+@explain_arguments(
+    c="theta is the objective: pass it to the layer, or keep one by objective=...",
+    bounds="write lb=..., ub=...",
+    A="write A_ub=..., b_ub=... for rows of A @ x <= b, A_eq=..., b_eq=... for those of A @ x == b",
+    constraints="write A_ub=..., b_ub=... for rows of A @ x <= b, A_eq=..., b_eq=... for those of A @ x == b",
+)
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class ILPSpec:
     """The feasible set of a linear program, with or without integer variables, and which variables theta prices.
@@ -97,12 +105,13 @@ class ILPSpec:
             lb: lower bounds, one for all or (n,) or of theta's shape.
             ub: upper bounds, likewise.
             integrality: True or 1 for integer variables, one for all or (n,) or of theta's shape.
-            theta_index: the variables that theta prices, in theta's shape or flat; all of them, unless given.
+            theta_index: the variables that theta prices, by position or by name, in theta's shape or flat; all of them,
+                unless given.
             fixed_cost: prices of the variables that theta does not price: (n - theta.size,) in the order of the
                 variables, or (n,) with 0 where theta prices. 0, unless given.
             objective: an objective to keep with the spec, of theta's shape or flat.
             offset: its constant term.
-            names: (n,) names of the variables, for messages.
+            names: (n,) names of the variables, for messages and `theta_index`.
 
         Raises:
             ValueError: for arguments that do not fit together; it says what was expected and what came.
@@ -113,7 +122,7 @@ class ILPSpec:
         def set_(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
 
-        index = None if theta_index is None else np.asarray(theta_index)
+        index = None if theta_index is None else positions(theta_index, names)
         shape = _shape(shape, index)
         matrices = {"A_ub": _matrix("A_ub", A_ub), "A_eq": _matrix("A_eq", A_eq)}
         per_variable = {"lb": lb, "ub": ub, "integrality": integrality}
@@ -153,7 +162,8 @@ class ILPSpec:
 
         Args:
             path: the file.
-            theta_index: the variables that theta prices, in theta's shape or flat; all of them, unless given.
+            theta_index: the variables that theta prices, by position or by their names in the file, in theta's shape or
+                flat; all of them, unless given.
             shape: of theta, (theta_index.size,) unless given.
             sense: "min" or "max", the file's unless given.
 
@@ -365,7 +375,7 @@ def _theta_index(index: NDArray[Any] | None, shape: tuple[int, ...], n: int) -> 
     values, counts = np.unique(flat, return_counts=True)
     if (counts > 1).any():
         raise ValueError(
-            f"expected theta_index to name each variable at most once, got {values[np.argmax(counts > 1)]} "
+            f"expected theta_index to name each variable at most once, but variable {values[counts.argmax()]} comes "
             f"{counts.max()} times"
         )
     return _frozen(flat)
