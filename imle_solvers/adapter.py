@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,8 +34,8 @@ class Solutions:
     """What a batch of N solves gave.
 
     Attributes:
-        values: (N, *solution_shape); rows of failed instances are ignored.
-        statuses: (N,) codes of `Status`.
+        values: (N, *solution_shape), finite; rows of failed instances are ignored, and may hold anything.
+        statuses: (N,) codes of `Status`, no truth values.
         counters: what was worth counting ("clamped costs"), summed over batches in `layer.stats()`.
         report: how it was solved; for executors to fill in.
         fresh: whether the adapter made values for this batch, and keeps no hold on them. If not, they are copied before
@@ -111,7 +112,8 @@ class SolverAdapter:
             context: the declared per-instance arrays that the caller passed.
 
         Returns:
-            The solution, (*solution_shape), or `(solution, status)`; the solution may be None where there is none.
+            The solution, (*solution_shape), or `(solution, status)`, a `Status`. Solutions that are OPTIMAL or FEASIBLE
+            are finite numbers; with any other status what stands in place of a solution is ignored.
         """
         raise NotImplementedError(f"{type(self).__name__} overrides neither solve nor solve_batch")
 
@@ -134,13 +136,12 @@ class SolverAdapter:
         for row, theta in enumerate(thetas):
             try:
                 result = self.solve(state, theta, **{name: array[row] for name, array in context.items()})
-                solution, status = result if isinstance(result, tuple) else (result, Status.OPTIMAL)
-                statuses[row] = Status(status)
-                if solution is None and status in (Status.OPTIMAL, Status.FEASIBLE):
-                    raise TypeError(f"expected a solution with status {Status(status).name}, got None")
-                if solution is not None:
-                    values[row] = self._checked(np.asarray(solution))
+                solution, status = _with_status(result)
+                statuses[row] = status
+                if status <= Status.FEASIBLE:
+                    values[row] = self._checked(solution, status)
             except Exception as error:
+                check_finite_solutions(self, values[:row], statuses[:row])  # the first row at fault is named, always
                 raise AdapterError(f"{self!r} failed: {type(error).__name__}: {error}", row) from error
         return Solutions(values, statuses, fresh=True)
 
@@ -156,13 +157,57 @@ class SolverAdapter:
         """
         raise NotImplementedError(f"{type(self).__name__} does not override solve_tensors")
 
-    def _checked(self, solution: NDArray[Any]) -> NDArray[Any]:
-        if solution.shape != self.solution_shape:
-            raise ValueError(f"expected a solution of shape {self.solution_shape}, got {solution.shape}")
-        return solution
+    def _checked(self, solution: Any, status: Status) -> NDArray[Any]:
+        if solution is None:
+            raise TypeError(f"expected a solution with status {status.name}, got None")
+        array = np.asarray(solution)
+        if array.shape != self.solution_shape:
+            raise ValueError(f"expected a solution of shape {self.solution_shape}, got {array.shape}")
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"expected a solution of real numbers, got {array.dtype}")
+        return array
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(sense={self.sense!r}, instance_shape={self.instance_shape})"
+
+
+def _with_status(result: Any) -> tuple[Any, Status]:
+    """What `solve` returned as a solution and its status."""
+    if not isinstance(result, tuple):
+        return result, Status.OPTIMAL
+    if len(result) != 2:
+        raise TypeError(f"expected a solution, or a tuple of it and a Status, got a tuple of {len(result)}")
+    solution, status = result
+    # No truth value, of which False would be OPTIMAL, and no objective.
+    if isinstance(status, bool) or not isinstance(status, numbers.Integral):
+        raise TypeError(f"expected a status such as Status.OPTIMAL beside the solution, got {status!r}")
+    return solution, Status(int(status))
+
+
+def check_finite_solutions(adapter: SolverAdapter, values: NDArray[Any], statuses: NDArray[Any]) -> None:
+    """Raises `AdapterError` for the first row that counts as solved but has NaN or infinity in its solution.
+
+    Args:
+        adapter: whose solutions they are.
+        values: (N, *solution_shape) real numbers.
+        statuses: (N,) codes of `Status`.
+    """
+    finite = np.isfinite(values)
+    if np.count_nonzero(finite) == finite.size:
+        return
+    wrong = ~finite.reshape(len(values), -1).all(1) & (statuses <= Status.FEASIBLE)
+    if wrong.any():
+        row = int(wrong.argmax())
+        entry = tuple(np.argwhere(~finite[row])[0].tolist())
+        raise AdapterError(not_finite(adapter, values[row][entry], entry, statuses[row]), row)
+
+
+def not_finite(adapter: SolverAdapter, value: Any, entry: tuple[int, ...], status: Any) -> str:
+    """What is wrong with a solution that has this value at this entry."""
+    return (
+        f"{adapter!r}: expected finite numbers in a solution that is {Status(int(status)).name}, got {value} at "
+        f"{entry}; where there is no solution return a status that says so, such as Status.INFEASIBLE"
+    )
 
 
 def check_adapter_attributes(adapter: SolverAdapter) -> None:
