@@ -50,6 +50,8 @@ class SolverLayer(nn.Module):
 
     Raises:
         TypeError, ValueError: an argument that cannot work, saying what is expected.
+        AdapterError: solves are to run in other processes, to which the adapter cannot be sent. Where the layer
+            chooses, it solves in-process, with a warning.
     """
 
     def __init__(
@@ -80,6 +82,8 @@ class SolverLayer(nn.Module):
         self.generator = generator
         self._owns_executor = not isinstance(executor, Executor)
         self._executor = _choose_executor(adapter, executor, num_workers)
+        if adapter.parallelism is not Parallelism.DEVICE:
+            self._executor.check(adapter)
         self._stats = Stats()
         self.on_progress: Callable[[int, int], None] | None = None
         if self._owns_executor and executor == "processes":

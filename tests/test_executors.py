@@ -267,12 +267,6 @@ def test_solutions_do_not_change_with_the_next_batch(executor):
     assert (second.values == 2).all() and (second.statuses == 2).all()
 
 
-def test_an_adapter_that_cannot_travel(processes):
-    lock = threading.Lock()
-    with pytest.raises(AdapterError, match="cannot be sent to worker processes.*Make it picklable"):
-        processes.solve(function_adapter(lambda theta: lock), np.ones((2, 2)))
-
-
 def test_use_after_close(executor):
     executor.solve(function_adapter(identity), np.ones((2, 2)))
     executor.close()

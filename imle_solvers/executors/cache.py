@@ -56,6 +56,10 @@ class SolutionCache(Executor):
         self._lock = threading.Lock()
         self._kept: ByAdapter[dict[bytes, FloatArray]] = ByAdapter()
 
+    def check(self, adapter: SolverAdapter) -> None:
+        """Asks the executor inside."""
+        self.executor.check(adapter)
+
     def _solve(
         self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
     ) -> Solutions:

@@ -52,6 +52,10 @@ class ProcessExecutor(Executor):
         self._pool: Pool | None = None
         self._adapters = AdapterKeys()
 
+    def check(self, adapter: SolverAdapter) -> None:
+        """Pickles the adapter, which is kept. Raises `AdapterError` if that is impossible."""
+        self._adapters.pickled(adapter)
+
     def prepare(self, adapter: SolverAdapter) -> None:
         """Starts workers, and has them build the adapter's state."""
         if not self.closed:

@@ -75,6 +75,10 @@ class RayExecutor(Executor):
         self._leave: Callable[[], object] | None = None
         self._adapters = AdapterKeys()
 
+    def check(self, adapter: SolverAdapter) -> None:
+        """Pickles the adapter, which is kept. Raises `AdapterError` if that is impossible."""
+        self._adapters.pickled(adapter)
+
     def _solve(
         self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress | None
     ) -> Solutions:
