@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -65,6 +65,10 @@ class SolverAdapter:
         context: the per-instance arrays that solves take besides theta: name -> shape for one instance (None in
             place of the shape: any). They arrive as keyword arguments of `solve`.
         num_ones: about how many ones a solution has, None where that is unknown; sets the default noise.
+        is_binary: whether every feasible solution has entries of zero and one only. Then a solution that a step only
+            makes better is known to stay optimal, and need not be solved for again, see
+            `imle_solvers.estimators.certificate`. False, unless set, claims nothing. Where that depends on the context,
+            a method `is_binary(context)`, which gets the names and arrays that the caller passed.
     """
 
     sense: Sense
@@ -72,22 +76,12 @@ class SolverAdapter:
     parallelism: Parallelism = Parallelism.PROCESSES
     context: Mapping[str, tuple[int, ...] | None] = {}
     num_ones: float | None = None
+    is_binary: bool | Callable[..., bool] = False
 
     @cached_property
     def solution_shape(self) -> tuple[int, ...]:
         # A cached property gives way to a plain attribute of that name, so subclasses simply assign one.
         return self.instance_shape
-
-    def is_binary(self, context: Context) -> bool:
-        """Whether every feasible solution, under this context, has entries of zero and one only.
-
-        Then a solution that a step only makes better is known to stay optimal, and need not be solved for again, see
-        `imle_solvers.estimators.certificate`. False, unless overridden, claims nothing.
-
-        Args:
-            context: the names and arrays that the caller passed.
-        """
-        return False
 
     def build(self) -> Any:
         """Builds the native state that solves share. Called once in each worker, before its first solve."""
@@ -210,24 +204,10 @@ def not_finite(adapter: SolverAdapter, value: Any, entry: tuple[int, ...], statu
     )
 
 
-def check_adapter_attributes(adapter: SolverAdapter) -> None:
-    """Raises if `adapter` lacks what every adapter must have, or has it in a form that would fail later.
-
-    Raises:
-        TypeError: not an adapter; a shape that is no tuple of ints.
-        ValueError: no sense, or one that is neither "min" nor "max".
-    """
-    if not isinstance(adapter, SolverAdapter):
-        raise TypeError(
-            f"expected a SolverAdapter, got {type(adapter).__name__}; "
-            "wrap a plain function with FunctionAdapter(fn, sense=..., instance_shape=...)"
-        )
-    name = type(adapter).__name__
-    check_sense(getattr(adapter, "sense", None), name)
-    for attribute in ("instance_shape", "solution_shape"):
-        shape = getattr(adapter, attribute, None)
-        if not isinstance(shape, tuple) or not all(isinstance(size, int) and size >= 0 for size in shape):
-            raise TypeError(f"{name}.{attribute} must be a tuple of ints, got {shape!r}")
+def claims_binary(adapter: SolverAdapter, context: Context) -> bool:
+    """What the adapter's `is_binary` says for this context."""
+    claim = adapter.is_binary
+    return bool(claim(context) if callable(claim) else claim)
 
 
 def check_sense(sense: Any, name: str) -> None:

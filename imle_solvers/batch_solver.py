@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imle_solvers.adapter import Context, FloatArray, Parallelism, SolverAdapter, not_finite
+from imle_solvers.adapter import Context, FloatArray, Parallelism, SolverAdapter, claims_binary, not_finite
 from imle_solvers.chunk import check_codes
 from imle_solvers.errors import AdapterError, InputError, RowError, SolveError
 from imle_solvers.estimators.base import Solved
@@ -67,7 +67,7 @@ class BatchSolver:
         self._on_progress = on_progress
         self.num_ones = adapter.num_ones
         self.sign = -1 if adapter.sense == "min" else 1
-        self.binary = adapter.parallelism is not Parallelism.DEVICE and adapter.is_binary(context)
+        self.binary = adapter.parallelism is not Parallelism.DEVICE and claims_binary(adapter, context)
 
     def __call__(
         self,

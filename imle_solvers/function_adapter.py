@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, SolverAdapter, check_sense
+from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, SolverAdapter
+from imle_solvers.contract import check_adapter_attributes, check_takes
 
 
 class FunctionAdapter(SolverAdapter):
@@ -31,8 +32,8 @@ class FunctionAdapter(SolverAdapter):
             known need not be solved for.
 
     Raises:
-        TypeError: `fn` is not callable.
-        ValueError: an unknown sense.
+        TypeError: `fn` is not callable, or not with theta and the context; another argument of the wrong kind.
+        ValueError: an unknown sense, or a negative number of ones.
     """
 
     def __init__(
@@ -49,7 +50,10 @@ class FunctionAdapter(SolverAdapter):
     ) -> None:
         if not callable(fn):
             raise TypeError(f"FunctionAdapter: expected a function, got {type(fn).__name__}")
-        check_sense(sense, "FunctionAdapter")
+        if isinstance(context, str):
+            raise TypeError(
+                f"FunctionAdapter: expected a list of names as context, such as [{context!r}], got a string"
+            )
         self.fn = fn
         self.sense = sense
         self.instance_shape = tuple(instance_shape)
@@ -58,10 +62,11 @@ class FunctionAdapter(SolverAdapter):
         self.parallelism = Parallelism.DEVICE if batched else Parallelism.PROCESSES
         self.context = dict(context) if isinstance(context, Mapping) else dict.fromkeys(context)
         self.num_ones = num_ones
-        self.binary = binary
-
-    def is_binary(self, context: Context) -> bool:
-        return self.binary
+        if binary:
+            self.is_binary = True
+        check_adapter_attributes(self)
+        hint = "; name in context= what it takes besides theta"
+        check_takes(fn, f"FunctionAdapter: {_name(fn)}", ["thetas" if batched else "theta"], self.context, hint)
 
     # By position, as it is called, so that context may have these names.
     def solve(self, state: Any, theta: FloatArray, /, **context: Any) -> Any:  # type: ignore[override]
@@ -71,5 +76,9 @@ class FunctionAdapter(SolverAdapter):
         return self.fn(thetas, **context)
 
     def __repr__(self) -> str:
-        name = getattr(self.fn, "__name__", type(self.fn).__name__)
-        return f"FunctionAdapter({name}, sense={self.sense!r}, instance_shape={self.instance_shape})"
+        return f"FunctionAdapter({_name(self.fn)}, sense={self.sense!r}, instance_shape={self.instance_shape})"
+
+
+def _name(function: Callable[..., Any]) -> str:
+    name: str = getattr(function, "__name__", type(function).__name__)
+    return name

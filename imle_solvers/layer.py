@@ -9,8 +9,9 @@ from typing import Any, Self, get_args
 import torch
 from torch import Generator, Tensor, nn
 
-from imle_solvers.adapter import Parallelism, SolverAdapter, check_adapter_attributes
+from imle_solvers.adapter import Parallelism, SolverAdapter
 from imle_solvers.batch_solver import BatchSolver, OnFailure, check_tensor, context_tensor, prepare_context
+from imle_solvers.contract import check_adapter_attributes
 from imle_solvers.errors import ClosedError
 from imle_solvers.estimators import IMLE, Estimator
 from imle_solvers.estimators.base import Sampling

@@ -9,7 +9,8 @@ import cloudpickle
 import torch
 from torch import Tensor
 
-from imle_solvers.adapter import Parallelism, SolverAdapter, check_adapter_attributes
+from imle_solvers.adapter import Parallelism, SolverAdapter, claims_binary
+from imle_solvers.contract import check_adapter_attributes
 from imle_solvers.layer import SolverLayer
 
 
@@ -57,7 +58,7 @@ def check_adapter(adapter: SolverAdapter, theta: Tensor, **context: Any) -> None
         for executor in ("threads", "processes"):
             solved = solve(adapter, rows, executor=executor, num_workers=2)
             assert torch.equal(solved, z), f"{executor} solve differently"
-    if adapter.is_binary({name: values.numpy() for name, values in context.items()}):
+    if claims_binary(adapter, {name: values.numpy() for name, values in context.items()}):
         assert ((z == 0) | (z == 1)).all(), "is_binary, but solutions have other entries than zero and one"
     if adapter.solution_shape == adapter.instance_shape:
         _check_no_rival_is_better(adapter, theta, z, context)

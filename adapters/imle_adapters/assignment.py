@@ -51,6 +51,8 @@ class AssignmentAdapter(SolverAdapter):
             matching.
     """
 
+    is_binary = True
+
     def __init__(
         self,
         n_rows: int,
@@ -96,9 +98,6 @@ class AssignmentAdapter(SolverAdapter):
                     "AssignmentAdapter: allowed leaves no complete matching; allow more pairs or give a price for "
                     "unmatched rows"
                 )
-
-    def is_binary(self, context: Context) -> bool:
-        return True
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for values that cannot be added up, and masks that are none."""

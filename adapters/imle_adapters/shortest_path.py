@@ -63,6 +63,7 @@ class ShortestPathAdapter(SolverAdapter):
     """
 
     sense = "min"
+    is_binary = True
 
     def __init__(
         self,
@@ -181,9 +182,6 @@ class ShortestPathAdapter(SolverAdapter):
     def edges(self) -> list[Any]:
         """The graph's edges, (u, v), or (u, v, key) for multigraphs; theta's order, unless cells have the costs."""
         return self.network.edges
-
-    def is_binary(self, context: Context) -> bool:
-        return True
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for bad context values, and for negative costs where `negative="raise"`."""

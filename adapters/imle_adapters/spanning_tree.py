@@ -40,6 +40,7 @@ class MaxSpanningTreeAdapter(SolverAdapter):
     """
 
     sense = "max"
+    is_binary = True
 
     def __init__(self, graph: nx.Graph[Any], *, forest: bool = False, backend: Backend = "compiled") -> None:
         """Describes the trees on a NetworkX graph, of which nodes and edges are copied, no attributes.
@@ -81,9 +82,6 @@ class MaxSpanningTreeAdapter(SolverAdapter):
     def edges(self) -> list[Any]:
         """The graph's edges in theta's order, (u, v), or (u, v, key) for multigraphs."""
         return self.network.edges
-
-    def is_binary(self, context: Context) -> bool:
-        return True
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for scores of which a sum might not be finite."""
