@@ -19,6 +19,9 @@ from imle_solvers.status import Status
 Sense = Literal["min", "max"]
 Context = Mapping[str, Any]
 FloatArray = NDArray[np.floating[Any]]
+Shape = tuple[int, ...]
+ContextShapes = Mapping[str, Shape | None]
+IsBinary = bool | Callable[..., bool]
 
 
 class Parallelism(enum.Enum):
@@ -72,14 +75,14 @@ class SolverAdapter:
     """
 
     sense: Sense
-    instance_shape: tuple[int, ...]
+    instance_shape: Shape
     parallelism: Parallelism = Parallelism.PROCESSES
-    context: Mapping[str, tuple[int, ...] | None] = {}
+    context: Mapping[str, Shape | None] = {}
     num_ones: float | None = None
-    is_binary: bool | Callable[..., bool] = False
+    is_binary: IsBinary = False
 
     @cached_property
-    def solution_shape(self) -> tuple[int, ...]:
+    def solution_shape(self) -> Shape:
         # A cached property gives way to a plain attribute of that name, so subclasses simply assign one.
         return self.instance_shape
 

@@ -65,9 +65,9 @@ class BatchSolver:
         self._on_failure = on_failure
         self._stats = stats
         self._on_progress = on_progress
-        self.num_ones = adapter.num_ones
+        self.num_ones: float | None = adapter.num_ones
         self.sign = -1 if adapter.sense == "min" else 1
-        self.binary = adapter.parallelism is not Parallelism.DEVICE and claims_binary(adapter, context)
+        self.binary: bool = adapter.parallelism is not Parallelism.DEVICE and claims_binary(adapter, context)
 
     def __call__(
         self,

@@ -24,7 +24,7 @@ class SolveError(ImleSolversError, RuntimeError):
     def __init__(self, adapter: str, failures: Sequence[tuple[int, int, Status]]) -> None:
         super().__init__(adapter, failures)
         self.adapter = adapter
-        self.failures = list(failures)
+        self.failures: list[tuple[int, int, Status]] = list(failures)
 
     def __str__(self) -> str:
         instance, sample, status = self.failures[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, SolverAdapter
+from imle_solvers.adapter import Context, ContextShapes, FloatArray, IsBinary, Parallelism, Sense, Shape, SolverAdapter
 from imle_solvers.contract import check_adapter_attributes, check_takes
 
 
@@ -55,15 +55,15 @@ class FunctionAdapter(SolverAdapter):
                 f"FunctionAdapter: expected a list of names as context, such as [{context!r}], got a string"
             )
         self.fn = fn
-        self.sense = sense
-        self.instance_shape = tuple(instance_shape)
+        self.sense: Sense = sense
+        self.instance_shape: Shape = tuple(instance_shape)
         if solution_shape is not None:
             self.solution_shape = tuple(solution_shape)
         self.parallelism = Parallelism.DEVICE if batched else Parallelism.PROCESSES
-        self.context = dict(context) if isinstance(context, Mapping) else dict.fromkeys(context)
+        self.context: ContextShapes = dict(context) if isinstance(context, Mapping) else dict.fromkeys(context)
         self.num_ones = num_ones
         if binary:
-            self.is_binary = True
+            self.is_binary: IsBinary = True
         check_adapter_attributes(self)
         hint = "; name in context= what it takes besides theta"
         check_takes(fn, f"FunctionAdapter: {_name(fn)}", ["thetas" if batched else "theta"], self.context, hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import torch
 from torch import Generator, Tensor, nn
@@ -77,9 +77,9 @@ class SolverLayer(nn.Module):
         if num_samples is not None:
             _check_num_samples(num_samples)
         self.adapter = adapter
-        self.estimator = IMLE() if estimator is None else estimator
+        self.estimator: Estimator = IMLE() if estimator is None else estimator
         self.num_samples = num_samples
-        self.on_failure = on_failure
+        self.on_failure: OnFailure = on_failure
         self.generator = generator
         self._owns_executor = not isinstance(executor, Executor)
         self._executor = _choose_executor(adapter, executor, num_workers)
@@ -89,6 +89,10 @@ class SolverLayer(nn.Module):
         self.on_progress: Callable[[int, int], None] | None = None
         if self._owns_executor and executor == "processes":
             self._executor.prepare(adapter)
+
+    if TYPE_CHECKING:  # nn.Module says Any
+
+        def __call__(self, theta: Tensor, **context: Any) -> Tensor: ...
 
     def forward(self, theta: Tensor, **context: Any) -> Tensor:
         """Samples in training mode, MAP states in evaluation mode.

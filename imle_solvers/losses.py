@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,10 @@ class FenchelYoungLoss(nn.Module):
         self.reduction = _checked_reduction(reduction)
 
     # Positional only: `target` is context of shortest paths.
+    if TYPE_CHECKING:  # nn.Module says Any
+
+        def __call__(self, theta: Tensor, target: Tensor, /, **context: Any) -> Tensor: ...
+
     def forward(self, theta: Tensor, target: Tensor, /, **context: Any) -> Tensor:
         """The loss.
 
@@ -115,6 +119,10 @@ class SPOPlusLoss(nn.Module):
         _check_shapes("SPOPlusLoss", layer)
         self.layer = layer
         self.reduction = _checked_reduction(reduction)
+
+    if TYPE_CHECKING:  # nn.Module says Any
+
+        def __call__(self, theta: Tensor, truth: Tensor, solution: Tensor | None = None, **context: Any) -> Tensor: ...
 
     def forward(self, theta: Tensor, truth: Tensor, solution: Tensor | None = None, **context: Any) -> Tensor:
         """The loss.
@@ -203,6 +211,10 @@ class ScoreFunctionLoss(nn.Module):
         self.loss = loss
         self.num_samples = num_samples
         self.baseline = baseline
+
+    if TYPE_CHECKING:  # nn.Module says Any
+
+        def __call__(self, theta: Tensor, **context: Any) -> Tensor: ...
 
     def forward(self, theta: Tensor, **context: Any) -> Tensor:
         """The mean loss, a scalar, whose gradient in theta (B, *instance_shape) is the score function's.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from imle_adapters.graphs import IndexArray, Network, take
-from imle_solvers.adapter import Context, FloatArray, Parallelism, Solutions, SolverAdapter
+from imle_solvers.adapter import Context, FloatArray, IsBinary, Parallelism, Sense, Shape, Solutions, SolverAdapter
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -39,8 +39,8 @@ class MaxSpanningTreeAdapter(SolverAdapter):
         edges: the graph's edges in the order of NetworkX, (u, v), or (u, v, key) for multigraphs.
     """
 
-    sense = "max"
-    is_binary = True
+    sense: Sense = "max"
+    is_binary: IsBinary = True
 
     def __init__(self, graph: nx.Graph[Any], *, forest: bool = False, backend: Backend = "compiled") -> None:
         """Describes the trees on a NetworkX graph, of which nodes and edges are copied, no attributes.
@@ -56,7 +56,7 @@ class MaxSpanningTreeAdapter(SolverAdapter):
         """
         if backend not in _BACKENDS:
             raise ValueError(f"expected backend to be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
-        self.network = Network.from_networkx(graph)
+        self.network: Network = Network.from_networkx(graph)
         if self.network.directed:
             raise ValueError(
                 "expected an undirected graph, got a directed one; spanning trees follow edges both ways, so pass "
@@ -69,8 +69,8 @@ class MaxSpanningTreeAdapter(SolverAdapter):
                 "or pass forest=True for a tree in each"
             )
         self.backend = backend
-        self.instance_shape = (len(self.network.tails),)
-        self.num_ones = len(self.network.nodes) - components
+        self.instance_shape: Shape = (len(self.network.tails),)
+        self.num_ones: float | None = len(self.network.nodes) - components
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
 
     @property

@@ -56,7 +56,7 @@ class AutoExecutor(Executor):
 
     def __init__(self, num_workers: int | None = None) -> None:
         super().__init__()
-        self.num_workers = check_num_workers(num_workers)
+        self.num_workers: int = check_num_workers(num_workers)
         self._serial = SerialExecutor()
         self._workers: dict[str, Executor] = {}
         self._records: ByAdapter[_Record] = ByAdapter()

@@ -48,7 +48,7 @@ class SolutionCache(Executor):
         if max_size < 1:
             raise ValueError(f"SolutionCache: max_size must be at least 1, got {max_size}")
         self.executor = executor
-        self.num_workers = executor.num_workers
+        self.num_workers: int = executor.num_workers
         self.solve_ratio = solve_ratio
         self.max_size = max_size
         self.seed = seed

@@ -40,8 +40,8 @@ class ProcessExecutor(Executor):
 
     def __init__(self, num_workers: int | None = None, timeout: float | datetime.timedelta | None = None) -> None:
         super().__init__()
-        self.num_workers = check_num_workers(num_workers)
-        self.timeout = _seconds(timeout)
+        self.num_workers: int = check_num_workers(num_workers)
+        self.timeout: float | None = _seconds(timeout)
         if os.name != "posix" or not sys.executable:
             raise RuntimeError(
                 'worker processes need a POSIX system and sys.executable; use executor="threads" or num_workers=0 here'
