@@ -13,7 +13,7 @@ help:
 	@echo "make custom     run the example of a solver of one's own"
 	@echo "make test       all tests"
 	@echo "make quick      the tests that take no more than a few seconds each"
-	@echo "make check      linter, formatter, types, import contracts"
+	@echo "make check      linter, formatter, types and whether all that is public has one, import contracts"
 	@echo "make wheel      build wheel and sdist, and try the wheel in an empty environment"
 	@echo "make bench      compare everything with what else there is, in about five minutes; results in runs/bench"
 	@echo "make bench-parts  measure kernels, workers, noise, the layer, integer programs and a training step"
@@ -38,6 +38,10 @@ check: $(VENV)/.dev
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
+	for package in imle_solvers imle_adapters; do \
+		found=$$(PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright --pythonpath $(RUN) --ignoreexternal \
+			--verifytypes $$package) || { echo "$$found"; exit 1; }; \
+	done
 	$(VENV)/bin/lint-imports
 
 bench: $(VENV)/.bench

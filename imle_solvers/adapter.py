@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-import operator
-from collections.abc import Mapping
+import numbers
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -19,6 +19,9 @@ from imle_solvers.status import Status
 Sense = Literal["min", "max"]
 Context = Mapping[str, Any]
 FloatArray = NDArray[np.floating[Any]]
+Shape = tuple[int, ...]
+ContextShapes = Mapping[str, Shape | None]
+IsBinary = bool | Callable[..., bool]
 
 
 class Parallelism(enum.Enum):
@@ -34,8 +37,8 @@ class Solutions:
     """What a batch of N solves gave.
 
     Attributes:
-        values: (N, *solution_shape); rows of failed instances are ignored.
-        statuses: (N,) codes of `Status`.
+        values: (N, *solution_shape), finite; rows of failed instances are ignored, and may hold anything.
+        statuses: (N,) codes of `Status`, no truth values.
         counters: what was worth counting ("clamped costs"), summed over batches in `layer.stats()`.
         report: how it was solved; for executors to fill in.
         fresh: whether the adapter made values for this batch, and keeps no hold on them. If not, they are copied before
@@ -68,31 +71,25 @@ class SolverAdapter:
         limit_advice: how to bound the time of a solve, for the log, where one takes long.
         exclusion: for messages, how context rules out entries of theta, for which callers may have tried infinity:
             "mask=..., false where an entry may not be chosen". None: it cannot.
+        is_binary: whether every feasible solution has entries of zero and one only. Then a solution that a step only
+            makes better is known to stay optimal, and need not be solved for again, see
+            `imle_solvers.estimators.certificate`. False, unless set, claims nothing. Where that depends on the context,
+            a method `is_binary(context)`, which gets the names and arrays that the caller passed.
     """
 
     sense: Sense
-    instance_shape: tuple[int, ...]
+    instance_shape: Shape
     parallelism: Parallelism = Parallelism.PROCESSES
-    context: Mapping[str, tuple[int, ...] | None] = {}
+    context: Mapping[str, Shape | None] = {}
     num_ones: float | None = None
     limit_advice: str = "give the layer executor=ProcessExecutor(timeout=seconds) to end solves that take longer"
     exclusion: str | None = None
+    is_binary: IsBinary = False
 
     @cached_property
-    def solution_shape(self) -> tuple[int, ...]:
+    def solution_shape(self) -> Shape:
         # A cached property gives way to a plain attribute of that name, so subclasses simply assign one.
         return self.instance_shape
-
-    def is_binary(self, context: Context) -> bool:
-        """Whether every feasible solution, under this context, has entries of zero and one only.
-
-        Then a solution that a step only makes better is known to stay optimal, and need not be solved for again, see
-        `imle_solvers.estimators.certificate`. False, unless overridden, claims nothing.
-
-        Args:
-            context: the names and arrays that the caller passed.
-        """
-        return False
 
     def build(self) -> Any:
         """Builds the native state that solves share. Called once in each worker, before its first solve."""
@@ -125,7 +122,8 @@ class SolverAdapter:
             context: the declared per-instance arrays that the caller passed.
 
         Returns:
-            The solution, (*solution_shape), or `(solution, status)`; the solution may be None where there is none.
+            The solution, (*solution_shape), or `(solution, status)`, a `Status`. Solutions that are OPTIMAL or FEASIBLE
+            are finite numbers; with any other status what stands in place of a solution is ignored.
         """
         raise NotImplementedError(f"{type(self).__name__} overrides neither solve nor solve_batch")
 
@@ -148,13 +146,12 @@ class SolverAdapter:
         for row, theta in enumerate(thetas):
             try:
                 result = self.solve(state, theta, **{name: array[row] for name, array in context.items()})
-                solution, status = result if isinstance(result, tuple) else (result, Status.OPTIMAL)
-                statuses[row] = Status(status)
-                if solution is None and status in (Status.OPTIMAL, Status.FEASIBLE):
-                    raise TypeError(f"expected a solution with status {Status(status).name}, got None")
-                if solution is not None:
-                    values[row] = self._checked(np.asarray(solution))
+                solution, status = _with_status(result)
+                statuses[row] = status
+                if status <= Status.FEASIBLE:
+                    values[row] = self._checked(solution, status)
             except Exception as error:
+                check_finite_solutions(self, values[:row], statuses[:row])  # the first row at fault is named, always
                 raise AdapterError(f"{self!r} failed: {type(error).__name__}: {error}", row) from error
         return Solutions(values, statuses, fresh=True)
 
@@ -170,62 +167,63 @@ class SolverAdapter:
         """
         raise NotImplementedError(f"{type(self).__name__} does not override solve_tensors")
 
-    def _checked(self, solution: NDArray[Any]) -> NDArray[Any]:
-        if solution.shape != self.solution_shape:
-            raise ValueError(f"expected a solution of shape {self.solution_shape}, got {solution.shape}")
-        return solution
+    def _checked(self, solution: Any, status: Status) -> NDArray[Any]:
+        if solution is None:
+            raise TypeError(f"expected a solution with status {status.name}, got None")
+        array = np.asarray(solution)
+        if array.shape != self.solution_shape:
+            raise ValueError(f"expected a solution of shape {self.solution_shape}, got {array.shape}")
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"expected a solution of real numbers, got {array.dtype}")
+        return array
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(sense={self.sense!r}, instance_shape={self.instance_shape})"
 
 
-def check_adapter_attributes(adapter: SolverAdapter) -> None:
-    """Raises if `adapter` lacks what every adapter must have, or has it in a form that would fail later.
+def _with_status(result: Any) -> tuple[Any, Status]:
+    """What `solve` returned as a solution and its status."""
+    if not isinstance(result, tuple):
+        return result, Status.OPTIMAL
+    if len(result) != 2:
+        raise TypeError(f"expected a solution, or a tuple of it and a Status, got a tuple of {len(result)}")
+    solution, status = result
+    # No truth value, of which False would be OPTIMAL, and no objective.
+    if isinstance(status, bool) or not isinstance(status, numbers.Integral):
+        raise TypeError(f"expected a status such as Status.OPTIMAL beside the solution, got {status!r}")
+    return solution, Status(int(status))
 
-    Shapes are made tuples.
 
-    Raises:
-        TypeError: not an adapter; a shape that is not of ints.
-        ValueError: no sense, or one that is neither "min" nor "max"; a shape with a side below 0.
+def check_finite_solutions(adapter: SolverAdapter, values: NDArray[Any], statuses: NDArray[Any]) -> None:
+    """Raises `AdapterError` for the first row that counts as solved but has NaN or infinity in its solution.
+
+    Args:
+        adapter: whose solutions they are.
+        values: (N, *solution_shape) real numbers.
+        statuses: (N,) codes of `Status`.
     """
-    if not isinstance(adapter, SolverAdapter):
-        raise TypeError(f"expected a SolverAdapter, got {_what_to_make_of(adapter)}")
-    name = type(adapter).__name__
-    check_sense(getattr(adapter, "sense", None), name)
-    for attribute in ("instance_shape", "solution_shape"):
-        given = getattr(adapter, attribute, None)
-        shape = as_shape(given, f"{name}.{attribute}")
-        if shape is not given:
-            object.__setattr__(adapter, attribute, shape)  # it may be a frozen dataclass
+    finite = np.isfinite(values)
+    if np.count_nonzero(finite) == finite.size:
+        return
+    wrong = ~finite.reshape(len(values), -1).all(1) & (statuses <= Status.FEASIBLE)
+    if wrong.any():
+        row = int(wrong.argmax())
+        entry = tuple(np.argwhere(~finite[row])[0].tolist())
+        raise AdapterError(not_finite(adapter, values[row][entry], entry, statuses[row]), row)
 
 
-def _what_to_make_of(other: Any) -> str:
-    if isinstance(other, type):
-        return f"the class {other.__name__}; make one by {other.__name__}(...)"
-    if callable(other):
-        return f"{type(other).__name__}; wrap a plain function with FunctionAdapter(fn, sense=..., instance_shape=...)"
-    return f"{type(other).__name__}; give it to an adapter first, one of imle_adapters or of your own"
+def not_finite(adapter: SolverAdapter, value: Any, entry: tuple[int, ...], status: Any) -> str:
+    """What is wrong with a solution that has this value at this entry."""
+    return (
+        f"{adapter!r}: expected finite numbers in a solution that is {Status(int(status)).name}, got {value} at "
+        f"{entry}; where there is no solution return a status that says so, such as Status.INFEASIBLE"
+    )
 
 
-def as_shape(shape: Any, name: str) -> tuple[int, ...]:
-    """A shape as a tuple; n stands for (n,).
-
-    Raises:
-        TypeError: it is not made of ints; `name` is whose it is.
-        ValueError: one of them is below 0.
-    """
-    if type(shape) is tuple and all(type(side) is int and side >= 0 for side in shape):
-        return shape
-    sides = (shape,) if isinstance(shape, int | np.integer) else shape
-    try:
-        result = tuple(map(operator.index, sides))
-    except TypeError:
-        result = None
-    if result is None or any(isinstance(side, bool) for side in sides):
-        raise TypeError(f"{name} must be a tuple of ints, got {shape!r}")
-    if min(result, default=0) < 0:
-        raise ValueError(f"{name} must not be negative, got {shape!r}")
-    return result
+def claims_binary(adapter: SolverAdapter, context: Context) -> bool:
+    """What the adapter's `is_binary` says for this context."""
+    claim = adapter.is_binary
+    return bool(claim(context) if callable(claim) else claim)
 
 
 def check_sense(sense: Any, name: str) -> None:

@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imle_solvers.adapter import Context, FloatArray, Parallelism, SolverAdapter
+from imle_solvers.adapter import Context, FloatArray, Parallelism, SolverAdapter, claims_binary, not_finite
+from imle_solvers.chunk import check_codes
 from imle_solvers.errors import AdapterError, InputError, RowError, SolveError
 from imle_solvers.estimators.base import Solved
 from imle_solvers.executors import Executor
@@ -69,9 +70,9 @@ class BatchSolver:
         self._stats = stats
         self._on_progress = on_progress
         self._timeout: str | None = None
-        self.num_ones = adapter.num_ones
+        self.num_ones: float | None = adapter.num_ones
         self.sign = -1 if adapter.sense == "min" else 1
-        self.binary = adapter.parallelism is not Parallelism.DEVICE and adapter.is_binary(context)
+        self.binary: bool = adapter.parallelism is not Parallelism.DEVICE and claims_binary(adapter, context)
 
     def __call__(
         self,
@@ -186,17 +187,7 @@ class BatchSolver:
         except Exception as error:
             raise AdapterError(f"{self._adapter!r} failed: {type(error).__name__}: {error}") from error
         self._stats.executors["device"] += 1
-        values, statuses = result if isinstance(result, tuple) else (result, None)
-        expected = (len(thetas), *self._adapter.solution_shape)
-        if not isinstance(values, Tensor) or values.shape != expected:
-            got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-            raise AdapterError(f"{self._adapter!r}: expected a tensor of solutions of shape {expected}, got {got}")
-        if statuses is None:
-            return values.to(thetas), np.zeros(len(thetas), np.uint8)
-        codes = torch.as_tensor(statuses).cpu().numpy()
-        if codes.shape != (len(thetas),) or not np.isin(codes, list(Status)).all():
-            raise AdapterError(f"{self._adapter!r}: expected {len(thetas)} codes of Status, got {codes.tolist()}")
-        return values.to(thetas), codes.astype(np.uint8)
+        return _checked_tensors(self._adapter, thetas, result)
 
     def _judge(self, statuses: StatusArray, samples: int) -> NDArray[np.bool_] | None:
         """Which rows are to be used, None for all; raises where the policy says so."""
@@ -218,6 +209,39 @@ class BatchSolver:
             failures = [(int(row // samples), int(row % samples), Status(statuses[row])) for row in rows]
             raise SolveError(repr(self._adapter), failures, self._timeout)
         return ok
+
+
+def _checked_tensors(adapter: SolverAdapter, thetas: Tensor, result: Any) -> tuple[Tensor, StatusArray]:
+    """What a solver on tensors returned, as solutions of theta's dtype and device, and statuses."""
+    values, statuses = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    expected = (len(thetas), *adapter.solution_shape)
+    if not isinstance(values, Tensor) or values.shape != expected:
+        got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise AdapterError(f"{adapter!r}: expected a tensor of solutions of shape {expected}, got {got}")
+    if values.is_complex():
+        raise AdapterError(f"{adapter!r}: expected solutions of real numbers, got {values.dtype}")
+    values, codes = values.to(thetas), _codes(adapter, statuses, len(thetas))
+    if not bool(values.sum().isfinite()):  # one pass without a temporary; it may be that only the sum is too large
+        finite = values.isfinite().reshape(len(thetas), -1).all(1)
+        wrong = (~finite).cpu().numpy() & (codes <= Status.FEASIBLE)
+        if wrong.any():
+            row = int(wrong.argmax())
+            entry = tuple((~values[row].isfinite()).nonzero()[0].tolist())
+            raise AdapterError(not_finite(adapter, values[row][entry].item(), entry, codes[row]), row)
+    return values, codes
+
+
+def _codes(adapter: SolverAdapter, statuses: Any, rows: int) -> StatusArray:
+    """The statuses that a solver on tensors returned; None: all OPTIMAL."""
+    if statuses is None:
+        return np.zeros(rows, np.uint8)
+    codes = torch.as_tensor(statuses).cpu().numpy()
+    if codes.shape != (rows,):
+        raise AdapterError(f"{adapter!r}: expected {rows} codes of Status, got statuses of shape {codes.shape}")
+    if isinstance(statuses, list | tuple) and any(isinstance(status, bool) for status in statuses):
+        codes = codes.astype(bool)  # as which they would be refused without a number among them
+    check_codes(adapter, codes)
+    return codes.astype(np.uint8)
 
 
 def _no_autocast(device: str) -> AbstractContextManager[Any]:

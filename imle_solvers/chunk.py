@@ -6,8 +6,9 @@ import threading
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter, check_finite_solutions
 from imle_solvers.by_adapter import ByAdapter
 from imle_solvers.errors import AdapterError
 from imle_solvers.status import Status
@@ -40,23 +41,21 @@ def build_state(adapter: SolverAdapter) -> Any:
 def solve_chunk(adapter: SolverAdapter, state: Any, thetas: FloatArray, context: Context, start: int) -> Solutions:
     """Solves consecutive rows, the first of which is row `start` of the batch, and checks what comes back."""
     try:
-        solved = adapter.solve_batch(state, thetas, context)
+        solved = _checked(adapter, adapter.solve_batch(state, thetas, context), thetas)
     except AdapterError as error:
         error.of_part(range(start, start + len(thetas)))
         raise
     except Exception as error:
         problem = f"{adapter!r} failed on rows {start} to {start + len(thetas) - 1}"
         raise AdapterError(f"{problem}: {type(error).__name__}: {error}") from error
-    _check_solutions(adapter, solved, len(thetas))
-    # Of the same dtypes whatever the adapter made, so that every executor returns the same.
-    solved.values = solved.values.astype(thetas.dtype, copy=False)
-    solved.statuses = solved.statuses.astype(np.uint8)
     return solved
 
 
-def _check_solutions(adapter: SolverAdapter, solved: Any, rows: int) -> None:
+def _checked(adapter: SolverAdapter, solved: Any, thetas: FloatArray) -> Solutions:
+    """What `solve_batch` returned, of the same dtypes whatever it made, so that every executor returns the same."""
     if not isinstance(solved, Solutions):
         raise AdapterError(f"{adapter!r}: solve_batch must return Solutions, got {type(solved).__name__}")
+    rows = len(thetas)
     expected = {"solutions": (solved.values, (rows, *adapter.solution_shape)), "statuses": (solved.statuses, (rows,))}
     for name, (array, shape) in expected.items():
         if not isinstance(array, np.ndarray):
@@ -65,7 +64,27 @@ def _check_solutions(adapter: SolverAdapter, solved: Any, rows: int) -> None:
             raise AdapterError(f"{adapter!r}: expected {name} of shape {shape}, got {array.shape}")
         if array.dtype.kind not in "biuf":
             raise AdapterError(f"{adapter!r}: expected {name} of real numbers, got {array.dtype}")
-    if np.count_nonzero(solved.statuses):  # OPTIMAL is 0
-        unknown = ~np.isin(solved.statuses, list(Status))
-        if unknown.any():
-            raise AdapterError(f"{adapter!r}: statuses must be codes of Status, got {solved.statuses[unknown][0]}")
+    check_codes(adapter, solved.statuses)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as that
+        solved.values = solved.values.astype(thetas.dtype, copy=False)
+    solved.statuses = solved.statuses.astype(np.uint8)
+    check_finite_solutions(adapter, solved.values, solved.statuses)
+    return solved
+
+
+def check_codes(adapter: SolverAdapter, statuses: NDArray[Any]) -> None:
+    """Raises `AdapterError` for the first of these numbers that is no code of `Status`.
+
+    Args:
+        adapter: which returned them.
+        statuses: (N,).
+    """
+    if statuses.dtype.kind == "b":
+        wrong = np.ones(len(statuses), dtype=bool)  # False would be OPTIMAL, and True FEASIBLE
+    elif np.count_nonzero(statuses):  # OPTIMAL is 0
+        wrong = ~np.isin(statuses, list(Status))
+    else:
+        return
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise AdapterError(f"{adapter!r}: statuses must be codes of Status, got {statuses[row]}", row)

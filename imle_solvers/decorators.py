@@ -49,7 +49,9 @@ class SumOfGammaNoiseDistribution(BaseNoiseDistribution):
     """
 
     def __init__(self, k: float, nb_iterations: int = 10, device: torch.device | str | None = None) -> None:
-        self.k, self.nb_iterations, self.device = k, nb_iterations, device
+        self.k = k
+        self.nb_iterations = nb_iterations
+        self.device = device
         self._noise = SumOfGamma(k, nb_iterations)
 
     def sample(self, shape: Size) -> Tensor:
@@ -66,7 +68,9 @@ class GumbelNoiseDistribution(BaseNoiseDistribution):
     """
 
     def __init__(self, location: float = 0.0, scale: float = 1.0, device: torch.device | str | None = None) -> None:
-        self.location, self.scale, self.device = location, scale, device
+        self.location = location
+        self.scale = scale
+        self.device = device
 
     def sample(self, shape: Size) -> Tensor:
         """Draws noise of this shape."""
@@ -98,7 +102,10 @@ class TargetDistribution(BaseTargetDistribution):
     def __init__(
         self, alpha: float = 1.0, beta: float = 1.0, do_gradient_scaling: bool = False, eps: float = 1e-7
     ) -> None:
-        self.alpha, self.beta, self.do_gradient_scaling, self.eps = alpha, beta, do_gradient_scaling, eps
+        self.alpha = alpha
+        self.beta = beta
+        self.do_gradient_scaling = do_gradient_scaling
+        self.eps = eps
 
     def params(  # type: ignore[override]  # the published order of arguments
         self,
@@ -142,7 +149,7 @@ class AdaptiveTargetDistribution(BaseTargetDistribution, nn.Module):
         target_norm: float = 1.0,
     ) -> None:
         nn.Module.__init__(self)
-        self.aimle = AIMLE(
+        self.aimle: AIMLE = AIMLE(
             alpha=initial_alpha,
             initial_beta=initial_beta,
             initial_norm=initial_grad_norm,

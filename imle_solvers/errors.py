@@ -25,8 +25,8 @@ class SolveError(ImleSolversError, RuntimeError):
     def __init__(self, adapter: str, failures: Sequence[tuple[int, int, Status]], timeout: str | None = None) -> None:
         super().__init__(adapter, failures, timeout)
         self.adapter = adapter
-        self.failures = list(failures)
-        self.timeout = timeout
+        self.failures: list[tuple[int, int, Status]] = list(failures)
+        self.timeout: str | None = timeout
 
     def __str__(self) -> str:
         instance, sample, status = self.failures[0]

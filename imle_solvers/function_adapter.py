@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, SolverAdapter, as_shape, check_sense
+from imle_solvers.adapter import Context, ContextShapes, FloatArray, IsBinary, Parallelism, Sense, Shape, SolverAdapter
 from imle_solvers.arguments import explain_arguments
+from imle_solvers.contract import as_shape, check_adapter_attributes, check_takes
 
 
 @explain_arguments()
@@ -33,8 +34,8 @@ class FunctionAdapter(SolverAdapter):
             known need not be solved for.
 
     Raises:
-        TypeError: `fn` is not callable; a shape that is not of ints.
-        ValueError: an unknown sense; a shape with a side below 0.
+        TypeError: `fn` is not callable, or not with theta and the context; another argument of the wrong kind.
+        ValueError: an unknown sense, a negative number of ones, or a shape with a side below 0.
     """
 
     def __init__(
@@ -51,23 +52,27 @@ class FunctionAdapter(SolverAdapter):
     ) -> None:
         if not callable(fn):
             raise TypeError(f"FunctionAdapter: expected a function, got {type(fn).__name__}")
-        check_sense(sense, "FunctionAdapter")
+        if isinstance(context, str):
+            raise TypeError(
+                f"FunctionAdapter: expected a list of names as context, such as [{context!r}], got a string"
+            )
         self.fn = fn
-        self.sense = sense
-        self.instance_shape = as_shape(instance_shape, "FunctionAdapter: instance_shape")
+        self.sense: Sense = sense
+        self.instance_shape: Shape = as_shape(instance_shape, "FunctionAdapter: instance_shape")
         if solution_shape is not None:
             self.solution_shape = as_shape(solution_shape, "FunctionAdapter: solution_shape")
         self.parallelism = Parallelism.DEVICE if batched else Parallelism.PROCESSES
-        shapes = context.items() if isinstance(context, Mapping) else ((name, None) for name in _names(context))
-        self.context = {
+        shapes = context.items() if isinstance(context, Mapping) else ((name, None) for name in context)
+        self.context: ContextShapes = {
             name: None if shape is None else as_shape(shape, f"FunctionAdapter: the shape of context {name!r}")
             for name, shape in shapes
         }
         self.num_ones = num_ones
-        self.binary = binary
-
-    def is_binary(self, context: Context) -> bool:
-        return self.binary
+        if binary:
+            self.is_binary: IsBinary = True
+        check_adapter_attributes(self)
+        hint = "; name in context= what it takes besides theta"
+        check_takes(fn, f"FunctionAdapter: {_name(fn)}", ["thetas" if batched else "theta"], self.context, hint)
 
     # By position, as it is called, so that context may have these names.
     def solve(self, state: Any, theta: FloatArray, /, **context: Any) -> Any:  # type: ignore[override]
@@ -77,10 +82,9 @@ class FunctionAdapter(SolverAdapter):
         return self.fn(thetas, **context)
 
     def __repr__(self) -> str:
-        name = getattr(self.fn, "__name__", type(self.fn).__name__)
-        return f"FunctionAdapter({name}, sense={self.sense!r}, instance_shape={self.instance_shape})"
+        return f"FunctionAdapter({_name(self.fn)}, sense={self.sense!r}, instance_shape={self.instance_shape})"
 
 
-def _names(context: Sequence[str]) -> Sequence[str]:
-    """A text alone is one name, not its letters."""
-    return (context,) if isinstance(context, str) else context
+def _name(function: Callable[..., Any]) -> str:
+    name: str = getattr(function, "__name__", type(function).__name__)
+    return name

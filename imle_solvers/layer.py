@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import torch
 from torch import Generator, Tensor, nn
 
-from imle_solvers.adapter import Parallelism, SolverAdapter, check_adapter_attributes
+from imle_solvers.adapter import Parallelism, SolverAdapter
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.batch_solver import BatchSolver, OnFailure, check_tensor, prepare_context
+from imle_solvers.contract import check_adapter_attributes
 from imle_solvers.errors import ClosedError
 from imle_solvers.estimators import IMLE, Estimator
 from imle_solvers.estimators.base import Sampling
@@ -57,6 +58,8 @@ class SolverLayer(nn.Module):
 
     Raises:
         TypeError, ValueError: an argument that cannot work, saying what is expected.
+        AdapterError: solves are to run in other processes, to which the adapter cannot be sent. Where the layer
+            chooses, it solves in-process, with a warning.
     """
 
     def __init__(
@@ -85,17 +88,23 @@ class SolverLayer(nn.Module):
         if num_samples is not None:
             _check_num_samples(num_samples)
         self.adapter = adapter
-        self.estimator = IMLE() if estimator is None else estimator
+        self.estimator: Estimator = IMLE() if estimator is None else estimator
         self.num_samples = num_samples
-        self.on_failure = on_failure
+        self.on_failure: OnFailure = on_failure
         self.generator = generator
         self._owns_executor = not isinstance(executor, Executor)
         self._executor = _choose_executor(adapter, executor, num_workers)
+        if adapter.parallelism is not Parallelism.DEVICE:
+            self._executor.check(adapter)
         self._stats = Stats()
         self.on_progress: Callable[[int, int], None] | None = None
         self.noise_rank: int | None = None
         if self._owns_executor and executor == "processes":
             self._executor.prepare(adapter)
+
+    if TYPE_CHECKING:  # nn.Module says Any
+
+        def __call__(self, theta: Tensor, **context: Any) -> Tensor: ...
 
     def forward(self, theta: Tensor, **context: Any) -> Tensor:
         """Samples in training mode, MAP states in evaluation mode.

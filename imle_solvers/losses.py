@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,10 @@ class FenchelYoungLoss(nn.Module):
         self.reduction = _checked_reduction(reduction)
 
     # Positional only: `target` is context of shortest paths.
+    if TYPE_CHECKING:  # nn.Module says Any
+
+        def __call__(self, theta: Tensor, target: Tensor, /, **context: Any) -> Tensor: ...
+
     @graph_break
     def forward(self, theta: Tensor, target: Tensor, /, **context: Any) -> Tensor:
         """The loss.
@@ -121,6 +125,10 @@ class SPOPlusLoss(nn.Module):
         _check_shapes("SPOPlusLoss", layer)
         self.layer = layer
         self.reduction = _checked_reduction(reduction)
+
+    if TYPE_CHECKING:  # nn.Module says Any
+
+        def __call__(self, theta: Tensor, truth: Tensor, solution: Tensor | None = None, **context: Any) -> Tensor: ...
 
     @graph_break
     def forward(self, theta: Tensor, truth: Tensor, solution: Tensor | None = None, **context: Any) -> Tensor:
@@ -213,6 +221,10 @@ class ScoreFunctionLoss(nn.Module):
         self.loss = loss
         self.num_samples = num_samples
         self.baseline = baseline
+
+    if TYPE_CHECKING:  # nn.Module says Any
+
+        def __call__(self, theta: Tensor, **context: Any) -> Tensor: ...
 
     @graph_break
     def forward(self, theta: Tensor, **context: Any) -> Tensor:

@@ -8,6 +8,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from imle_solvers.adapter import SolverAdapter
+from imle_solvers.contract import check_adapter_attributes
+from imle_solvers.errors import AdapterError
 
 ENTRY_POINT_GROUP = "imle_solvers.adapters"
 
@@ -28,8 +30,11 @@ def register_adapter(name: str) -> Callable[[Factory], Factory]:
 
     def register(factory: Factory) -> Factory:
         taken = _registered.get(name)
-        if (taken is not None and _identity(taken) != _identity(factory)) or name in _installed():
+        if taken is not None and _identity(taken) != _identity(factory):
             raise ValueError(f"an adapter called {name!r} is already registered; choose another name")
+        if name in _installed():
+            by = " and ".join(map(_package, _installed()[name]))
+            raise ValueError(f"an adapter called {name!r} is already registered by {by}; choose another name")
         _registered[name] = factory
         return factory
 
@@ -40,13 +45,19 @@ def make_adapter(name: str, **kwargs: Any) -> SolverAdapter:
     """Makes the adapter registered as `name` with these arguments.
 
     Raises:
-        ValueError: an unknown name; the message lists the known ones and the nearest match.
+        ValueError: an unknown name; the message lists the known ones and the nearest match. Or a name that several
+            installed packages register.
+        AdapterError: the installed package that registers the name cannot be loaded.
+        TypeError: what was registered makes no adapter, or one that cannot work. What it raises itself is raised, too.
     """
-    if name in _registered:
-        return _registered[name](**kwargs)
-    installed = _installed()
-    if name in installed:
-        adapter: SolverAdapter = installed[name].load()(**kwargs)
+    factory = _registered.get(name)
+    if factory is None and name in _installed():
+        factory = _load(name, _installed()[name])
+    if factory is not None:
+        adapter = factory(**kwargs)
+        if not isinstance(adapter, SolverAdapter):
+            raise TypeError(f"what is registered as {name!r}, {factory!r}, made no SolverAdapter, but {adapter!r}")
+        check_adapter_attributes(adapter)
         return adapter
     known = available_adapters()
     close = difflib.get_close_matches(name, known, n=1)
@@ -59,8 +70,39 @@ def available_adapters() -> list[str]:
     return sorted({*_registered, *_installed()})
 
 
-def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+def _installed() -> dict[str, list[EntryPoint]]:
+    """By name the entry points of installed packages, of which there should be one for each."""
+    points: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        same_name = points.setdefault(point.name, [])
+        if point.value not in [other.value for other in same_name]:
+            same_name.append(point)
+    return points
+
+
+def _load(name: str, points: list[EntryPoint]) -> Callable[..., SolverAdapter]:
+    if len(points) > 1:
+        by = " and ".join(f"{_package(point)} (as {point.value})" for point in points)
+        raise ValueError(
+            f"several packages register an adapter called {name!r}: {by}; have all but one renamed or uninstalled, or "
+            "use the class itself in place of its name"
+        )
+    point = points[0]
+    whose = f"the adapter {name!r}, which {_package(point)} registers as {point.value},"
+    try:
+        factory = point.load()
+    except Exception as error:
+        raise AdapterError(
+            f"{whose} cannot be loaded: {type(error).__name__}: {error}; repair or uninstall that package"
+        ) from error
+    if not callable(factory):
+        raise AdapterError(f"{whose} is no class or function, but {factory!r}; repair or uninstall that package")
+    made: Callable[..., SolverAdapter] = factory
+    return made
+
+
+def _package(point: EntryPoint) -> str:
+    return "an unknown package" if point.dist is None else f"the package {point.dist.name} {point.dist.version}"
 
 
 def _identity(factory: Callable[..., SolverAdapter]) -> tuple[str, str]:

@@ -74,7 +74,7 @@ class SharedMemory:
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
-        self.descriptor = _new_file() if descriptor is None else descriptor
+        self.descriptor: int = _new_file() if descriptor is None else descriptor
         self._map: mmap.mmap | None = None
 
     def grow(self, size: int) -> None:

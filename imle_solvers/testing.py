@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import pickle
+from collections.abc import Iterator
 from typing import Any
 
-import cloudpickle
 import torch
 from torch import Tensor
 
-from imle_solvers.adapter import Parallelism, SolverAdapter, check_adapter_attributes
+from imle_solvers.adapter import Parallelism, SolverAdapter, claims_binary
+from imle_solvers.contract import check_adapter_attributes
+from imle_solvers.errors import AdapterError, ImleSolversError, InputError
+from imle_solvers.executors import Executor, ProcessExecutor, SerialExecutor, ThreadExecutor
+from imle_solvers.executors.pickled import pickled
 from imle_solvers.layer import SolverLayer
 
 
@@ -21,6 +27,9 @@ def check_adapter(adapter: SolverAdapter, theta: Tensor, **context: Any) -> None
     as well as float64; keep what `is_binary` claims; and solve each instance no worse than any solution it returned for
     another of the same context.
 
+    Its state is built five times, of which twice in threads and twice in worker processes, however many instances there
+    are.
+
     It cannot tell whether solutions are feasible, nor whether better ones exist: compare with brute force for that.
 
     Args:
@@ -29,42 +38,69 @@ def check_adapter(adapter: SolverAdapter, theta: Tensor, **context: Any) -> None
         **context: per-instance arrays with a leading axis of B.
 
     Raises:
-        AssertionError: naming the promise that was broken.
+        AssertionError: naming the promise that was broken, in one line; also where the adapter raises, returns what is
+            no solution, or does not end OPTIMAL.
+        TypeError, ValueError: theta or context is not what the adapter takes.
     """
-    check_adapter_attributes(adapter)
+    with _in_plain_words(TypeError, ValueError):
+        check_adapter_attributes(adapter)
     assert len(theta) >= 2, "give at least two instances"
     before = theta.clone()
     context = {name: torch.as_tensor(values) for name, values in context.items()}
 
-    def solve(adapter: SolverAdapter, rows: Tensor, **kwargs: Any) -> Tensor:
-        with SolverLayer(adapter, **{"num_workers": 0, **kwargs}) as layer:
+    def solve(theta: Tensor, rows: Tensor, executor: Executor, adapter: SolverAdapter = adapter) -> Tensor:
+        with _in_plain_words():
+            layer = SolverLayer(adapter, executor=executor)
             return layer.map(theta[rows], **{name: values[rows] for name, values in context.items()})
 
     rows = torch.arange(len(theta))
-    z = solve(adapter, rows)
-    assert z.shape == (len(theta), *adapter.solution_shape), f"solutions have shape {tuple(z.shape)}"
-    assert torch.equal(theta, before), "theta was changed"
-    for row in rows:
-        assert torch.equal(solve(adapter, row[None])[0], z[row]), f"instance {row} alone is solved differently"
-    assert torch.equal(solve(adapter, rows.flip(0)).flip(0), z), "the order of instances changes solutions"
-    with SolverLayer(adapter, num_workers=0) as layer:
-        for _ in range(2):
-            assert torch.equal(layer.map(theta, **context), z), "earlier solves change later ones"
-    twin = cloudpickle.loads(cloudpickle.dumps(adapter))  # as adapters travel to workers
+    with SerialExecutor() as serial:  # the same all along, since it may take long to build a state
+        z = solve(theta, rows, serial)
+        assert z.shape == (len(theta), *adapter.solution_shape), f"solutions have shape {tuple(z.shape)}"
+        assert torch.equal(theta, before), "theta was changed"
+        for row in rows:
+            alone = solve(theta, row[None], serial)[0]
+            assert torch.equal(alone, z[row]), f"instance {row} alone is solved differently"
+        assert torch.equal(solve(theta, rows.flip(0), serial).flip(0), z), "the order of instances changes solutions"
+        assert torch.equal(solve(theta, rows, serial), z), "earlier solves change later ones"
+        single = solve(theta.float(), rows, serial)
+        assert single.dtype == torch.float32
+        assert single.shape == z.shape
+    twin = _copy(adapter)
     assert repr(twin) == repr(adapter), "pickling changes the repr"
-    assert torch.equal(solve(twin, rows), z), "a pickled copy solves differently"
-    if adapter.parallelism is not Parallelism.DEVICE:
-        for executor in ("threads", "processes"):
-            solved = solve(adapter, rows, executor=executor, num_workers=2)
-            assert torch.equal(solved, z), f"{executor} solve differently"
-    if adapter.is_binary({name: values.numpy() for name, values in context.items()}):
+    if adapter.parallelism is Parallelism.DEVICE:
+        assert torch.equal(solve(theta, rows, SerialExecutor(), twin), z), "a pickled copy solves differently"
+    else:
+        for name, kind in (("threads", ThreadExecutor), ("processes", ProcessExecutor)):
+            with kind(2) as executor:
+                assert torch.equal(solve(theta, rows, executor), z), f"{name} solve differently"
+    if claims_binary(adapter, {name: values.numpy() for name, values in context.items()}):
         assert ((z == 0) | (z == 1)).all(), "is_binary, but solutions have other entries than zero and one"
     if adapter.solution_shape == adapter.instance_shape:
         _check_no_rival_is_better(adapter, theta, z, context)
-    with SolverLayer(adapter, num_workers=0) as layer:
-        single = layer.map(theta.float(), **context)
-        assert single.dtype == torch.float32
-        assert single.shape == z.shape
+
+
+@contextlib.contextmanager
+def _in_plain_words(*more: type[Exception]) -> Iterator[None]:
+    """Turns errors of the adapter's making into assertions of one line. What the caller gave comes up as it is."""
+    broken: tuple[type[Exception], ...] = (ImleSolversError, *more)
+    try:
+        yield
+    except InputError:
+        raise
+    except broken as error:
+        raise AssertionError(" ".join(str(error).split())) from error
+
+
+def _copy(adapter: SolverAdapter) -> SolverAdapter:
+    """The adapter as it arrives at workers."""
+    with _in_plain_words():
+        data = pickled(adapter)
+        try:
+            twin: SolverAdapter = pickle.loads(data)
+        except Exception as error:
+            raise AdapterError(f"{adapter!r} pickles, but cannot be loaded: {type(error).__name__}: {error}") from error
+    return twin
 
 
 def _check_no_rival_is_better(adapter: SolverAdapter, theta: Tensor, z: Tensor, context: dict[str, Tensor]) -> None:

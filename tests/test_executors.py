@@ -212,12 +212,39 @@ def test_a_batch_of_nonsense(executor):
         (np.ones((1, 2)), np.array([None]), "expected statuses of real numbers, got object"),
         (np.ones((1, 2)), np.array([6]), "codes of Status, got 6"),
         (np.ones((1, 2)), np.array([-1]), "codes of Status, got -1"),
-        (np.ones((1, 2)), np.array([1.5]), "codes of Status, got 1.5"),
+        (np.ones((1, 2)), np.array([1.5]), "row 0 of the batch: .*codes of Status, got 1.5"),
+        (np.ones((1, 2)), np.array([False]), "row 0 of the batch: .*codes of Status, got False"),
+        (np.array([[0.0, np.nan]]), np.zeros(1), r"row 0 of the batch: .*expected finite.* OPTIMAL, got nan at \(1,\)"),
+        (np.array([[np.inf, 1]]), np.ones(1), r"row 0 of the batch: .*expected finite.* FEASIBLE, got inf at \(0,\)"),
     ):
         with pytest.raises(AdapterError, match=message):
             executor.solve(Returns(values, statuses), np.ones((1, 2)))
     solved = executor.solve(Returns(np.ones((1, 2)), np.array([2.0])), np.ones((1, 2)))
     assert solved.statuses.dtype == np.uint8 and solved.statuses.tolist() == [Status.INFEASIBLE]
+    executor.solve(Returns(np.full((1, 2), np.nan), np.array([2])), np.ones((1, 2)))  # nobody looks at it
+
+
+def nan_on_negative(theta):
+    if theta[1] == 5:
+        raise ZeroDivisionError
+    return theta if theta[0] >= 0 else theta * np.nan
+
+
+def test_of_all_rows_at_fault_the_first_is_named(executor):
+    """Whether it raises or returns nonsense, and wherever chunks begin."""
+    thetas = np.ones((8, 2))
+    thetas[3, 0], thetas[5, 1] = -1, 5
+    with pytest.raises(AdapterError, match="row 3 of the batch: .*expected finite"):
+        executor.solve(function_adapter(nan_on_negative), thetas.copy())
+    thetas[2, 1] = 5
+    with pytest.raises(AdapterError, match="row 2 of the batch: .*ZeroDivisionError"):
+        executor.solve(function_adapter(nan_on_negative), thetas.copy())
+
+
+def test_a_solution_too_large_for_thetas_dtype_is_infinite(executor):
+    adapter = Returns(np.full((1, 2), 1e300), np.zeros(1))
+    with pytest.raises(AdapterError, match="got inf"):
+        executor.solve(adapter, np.ones((1, 2), np.float32))
 
 
 class Reuses(SolverAdapter):
@@ -238,12 +265,6 @@ def test_solutions_do_not_change_with_the_next_batch(executor):
     first, second = (executor.solve(adapter, np.full((1, 2), status)) for status in (1.0, 2.0))
     assert (first.values == 1).all() and (first.statuses == 1).all()
     assert (second.values == 2).all() and (second.statuses == 2).all()
-
-
-def test_an_adapter_that_cannot_travel(processes):
-    lock = threading.Lock()
-    with pytest.raises(AdapterError, match="cannot be sent to worker processes.*Make it picklable"):
-        processes.solve(function_adapter(lambda theta: lock), np.ones((2, 2)))
 
 
 def test_use_after_close(executor):

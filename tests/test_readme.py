@@ -12,15 +12,41 @@ from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
 
+MPS = """NAME plan
+ROWS
+ N cost
+ G demand
+COLUMNS
+ M1 'MARKER' 'INTORG'
+ x cost 2 demand 1
+ y cost 3 demand 2
+ M2 'MARKER' 'INTEND'
+RHS
+ RHS demand 3
+BOUNDS
+ UP BND x 4
+ UP BND y 4
+ENDATA
+"""
+
 
 def test_the_code_blocks_run_in_order(tmp_path):
-    knapsack, grid, *rest = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(rest) >= 4
-    checks = (
-        "assert z.shape == theta.grad.shape == (8, 4) and set(z.unique().tolist()) <= {0.0, 1.0}",
-        "assert paths.shape == (70, 4, 12, 12)",
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    checks = {
+        "ILPSpec(shape=(4,)": "assert z.shape == theta.grad.shape == (8, 4) and set(z.unique().tolist()) <= {0.0, 1.0}",
+        "from_mps(": "assert plan.sense == 'min' and plan.shape == (2,) and plan.integrality.all()",
+        "from_mathopt(": "assert ((z * torch.tensor([2.0, 3, 1, 4])).sum(-1) <= 5).all() and z.sum() > 0",
+        "ShortestPathAdapter.grid(": "assert paths.shape == (70, 4, 12, 12)",
+        "b_ub=capacities": "assert ((z * torch.tensor([2.0, 3, 1, 4])).sum(-1) <= capacities[:, 0]).all()",
+        "mask=mask": "assert (best.sum(-1) == 2).all() and (best[~mask] == 0).all()",
+        "is_binary = True": "assert adapter.is_binary is True",
+    }
+    for text in checks:
+        assert sum(text in block for block in blocks) == 1, text
+    program = "\n".join(
+        "\n".join([block, *(check for text, check in checks.items() if text in block)]) for block in blocks
     )
-    program = "\n".join([knapsack, checks[0], grid, checks[1], *rest])
+    (tmp_path / "plan.mps").write_text(MPS)
     run = subprocess.run(
         [sys.executable, "-"], input=program, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
     )

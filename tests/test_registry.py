@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 from imle_adapters import TopKAdapter
-from imle_solvers import available_adapters, make_adapter, register_adapter, registry
+from imle_solvers import AdapterError, SolverAdapter, available_adapters, make_adapter, register_adapter, registry
 from tests.solvers import top_k
 
 
@@ -38,8 +38,8 @@ def test_the_packages_own_adapters_are_known(name, kwargs):
 
 
 def test_every_installed_name_loads():
-    for name, point in registry._installed().items():
-        assert callable(point.load()), name
+    for name, points in registry._installed().items():
+        assert callable(registry._load(name, points)), name
 
 
 def test_an_unknown_name_lists_the_known_and_the_nearest():
@@ -72,22 +72,92 @@ def test_a_name_is_a_text(name):
         register_adapter(name)
 
 
-def test_installed_packages_register_by_entry_point(tmp_path, monkeypatch):
-    info = tmp_path / "plugin-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[imle_solvers.adapters]\nfrom_plugin = plugin_module:Plugin\n")
-    (tmp_path / "plugin_module.py").write_text(
-        textwrap.dedent(
-            """
-            from imle_solvers import SolverAdapter
-
-            class Plugin(SolverAdapter):
-                sense, instance_shape = "max", (7,)
-            """
-        )
-    )
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Installs a package with a module of this text, which registers adapters."""
     monkeypatch.syspath_prepend(tmp_path)
+    modules = []
+
+    def install(package, text, **names):
+        info = tmp_path / f"{package}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"{name} = {package}_module:{what}" for name, what in names.items()]
+        (info / "entry_points.txt").write_text("\n".join(["[imle_solvers.adapters]", *lines]))
+        (tmp_path / f"{package}_module.py").write_text(textwrap.dedent(text))
+        modules.append(f"{package}_module")
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)
+
+
+PLUGIN = """
+    from imle_solvers import SolverAdapter
+
+    class Plugin(SolverAdapter):
+        sense, instance_shape = "max", (7,)
+
+        def solve(self, state, theta):
+            return theta
+"""
+
+
+def test_installed_packages_register_by_entry_point(install):
+    install("plugin", PLUGIN, from_plugin="Plugin")
     assert "from_plugin" in available_adapters()
     assert make_adapter("from_plugin").instance_shape == (7,)
-    sys.modules.pop("plugin_module")
+    with pytest.raises(ValueError, match="'from_plugin' is already registered by the package plugin 1.0"):
+        register_adapter("from_plugin")(top_k)
+
+
+def test_a_name_that_two_packages_register_is_nobodys(install):
+    install("plugin", PLUGIN, top_k="Plugin", other="Plugin")
+    assert available_adapters().count("top_k") == 1
+    expected = (
+        "several packages register an adapter called 'top_k': .*the package "
+        r"(imle-solvers \S+ .as imle_adapters.top_k:TopKAdapter.|plugin 1.0 .as plugin_module:Plugin.)"
+        " and the package (imle-solvers|plugin)"
+    )
+    with pytest.raises(ValueError, match=expected):
+        make_adapter("top_k", n=4, k=1)
+    with pytest.raises(ValueError, match="'top_k' is already registered by the package .* and the package"):
+        register_adapter("top_k")(top_k)
+    assert make_adapter("other").instance_shape == (7,)
+    assert make_adapter("assignment", n_rows=2, n_cols=2).instance_shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause", "message"),
+    [
+        (
+            "import no_such_module",
+            ModuleNotFoundError,
+            "cannot be loaded: ModuleNotFoundError: No module named 'no_such",
+        ),
+        ("1 / 0", ZeroDivisionError, "cannot be loaded: ZeroDivisionError"),
+        ("", AttributeError, "cannot be loaded: AttributeError: module 'plugin_module' has no attribute 'Plugin'"),
+        ("Plugin = 3", type(None), "is no class or function, but 3"),
+    ],
+)
+def test_a_broken_package_is_named(install, text, cause, message):
+    install("plugin", text, from_plugin="Plugin")
+    whose = "the adapter 'from_plugin', which the package plugin 1.0 registers as plugin_module:Plugin, "
+    with pytest.raises(AdapterError, match=whose + message) as info:
+        make_adapter("from_plugin")
+    assert type(info.value.__cause__) is cause
+    assert "from_plugin" in available_adapters()
+    assert make_adapter("assignment", n_rows=2, n_cols=2)
+
+
+def test_what_is_made_is_an_adapter():
+    register_adapter("nothing")(lambda: None)
+    with pytest.raises(TypeError, match="what is registered as 'nothing'.*made no SolverAdapter, but None"):
+        make_adapter("nothing")
+
+    @register_adapter("unsound")
+    class Unsound(SolverAdapter):
+        sense, instance_shape = "max", [3]
+
+    with pytest.raises(TypeError, match="Unsound.instance_shape must be a tuple of ints"):
+        make_adapter("unsound")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from imle_adapters import ILPAdapter, ILPSpec, ShortestPathAdapter
 from imle_solvers import AIMLE, IMLE, HammingTarget, Normal, SolverLayer, Status, Target
-from imle_solvers.adapter import Parallelism
+from imle_solvers.adapter import Parallelism, claims_binary
 from imle_solvers.batch_solver import IDENTICAL, KNOWN
 from imle_solvers.blocks import rows_at_once
 from imle_solvers.selection import select
@@ -70,7 +70,7 @@ def test_gradients_are_those_of_solving_everything(case, name):
     label[4:] = label[4:].flip(0)
     full, skipped, layer = gradients(CASES[case].make, theta, hamming(label), ESTIMATORS[name], context)
     assert torch.equal(full, skipped)
-    binary = adapter.parallelism is not Parallelism.DEVICE and adapter.is_binary(context)
+    binary = adapter.parallelism is not Parallelism.DEVICE and claims_binary(adapter, context)
     if name in ("imle", "aimle") and binary:
         assert layer.stats().counters[KNOWN] > 0
     assert binary or KNOWN not in layer.stats().counters
@@ -148,6 +148,23 @@ def test_a_sample_that_failed_is_not_known():
     layer(theta, status=torch.tensor([0, int(Status.INFEASIBLE)])).sum().backward()
     assert layer.stats().statuses[Status.INFEASIBLE] == 2
     assert (theta.grad[1] == 0).all()
+
+
+@pytest.mark.parametrize("claim", [True, False, np.True_, lambda self, context: "b" not in context], ids=str)
+@pytest.mark.parametrize("context", [{}, {"b": torch.zeros(2)}], ids=["", "b"])
+def test_an_adapter_claims_to_be_binary_by_an_attribute_or_a_method(claim, context):
+    class Claims(StatusAdapter):
+        is_binary = claim
+        context = {"b": ()}
+
+        def solve(self, state, theta, b=0):
+            return (theta > 0).astype(float)
+
+    layer = SolverLayer(Claims(), estimator=IMLE(None), num_workers=0)
+    z = layer(torch.randn(2, 3, requires_grad=True), **context)
+    hamming(z.detach())(z.unsqueeze(1)).backward()
+    expected = claim(None, context) if callable(claim) else claim
+    assert layer.stats().counters[KNOWN] == (2 if expected else 0)
 
 
 @pytest.mark.parametrize(("status", "known"), [(Status.OPTIMAL, 2), (Status.FEASIBLE, 0)])

@@ -97,11 +97,91 @@ def test_a_solver_on_tensors_may_return_statuses(kind):
         layer(torch.ones(3, 2))
 
 
-@pytest.mark.parametrize("wrong", [[0], [0, 9, 0], [0, -1, 0]])
-def test_statuses_of_a_solver_on_tensors_are_checked(wrong):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ([0], r"expected 3 codes of Status, got statuses of shape \(1,\)"),
+        ([0, 9, 0], "instance 1, sample 0: .*must be codes of Status, got 9"),
+        ([0, -1, 0], "instance 1, sample 0: .*must be codes of Status, got -1"),
+        (torch.tensor([0.0, 1.5, 0.0]), "instance 1, sample 0: .*must be codes of Status, got 1.5"),
+        (torch.tensor([True, False, True]), "instance 0, sample 0: .*must be codes of Status, got True"),
+        ([False, False, False], "instance 0, sample 0: .*must be codes of Status, got False"),
+        ([0, True, 0], "instance 0, sample 0: .*must be codes of Status"),
+    ],
+    ids=str,
+)
+def test_statuses_of_a_solver_on_tensors_are_checked(wrong, message):
     adapter = function_adapter(lambda thetas: (thetas, wrong), batched=True)
-    with pytest.raises(AdapterError, match="expected 3 codes of Status"):
+    with pytest.raises(AdapterError, match=message):
         SolverLayer(adapter)(torch.ones(3, 2))
+
+
+@pytest.mark.parametrize(
+    "status", [True, False, np.True_, np.False_, 0.0, 2.0, np.float64(1), "OPTIMAL", None], ids=repr
+)
+def test_what_is_beside_a_solution_is_a_status(status):
+    """A truth value would be read the wrong way round, and an objective as whatever status has its number."""
+    adapter = function_adapter(lambda theta: (theta, status if theta[0] else Status.OPTIMAL))
+    with pytest.raises(AdapterError, match="instance 1, sample 0: .*expected a status such as Status.OPTIMAL"):
+        SolverLayer(adapter, num_workers=0).map(torch.tensor([[0.0, 1], [1, 1]]))
+
+
+@pytest.mark.parametrize("status", [Status.FEASIBLE, 1, np.int64(1), np.uint8(1)], ids=repr)
+def test_a_status_may_be_its_code(status):
+    layer = SolverLayer(function_adapter(lambda theta: (theta, status)), num_workers=0, on_failure="keep")
+    layer.map(torch.ones(1, 2))
+    assert layer.stats().statuses == {Status.FEASIBLE: 1}
+
+
+def test_a_tuple_of_more_than_solution_and_status():
+    with pytest.raises(AdapterError, match="expected a solution, or a tuple of it and a Status, got a tuple of 3"):
+        SolverLayer(function_adapter(lambda theta: (theta, Status.OPTIMAL, 1.5)), num_workers=0)(torch.ones(1, 2))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("status", [None, Status.OPTIMAL, Status.FEASIBLE])
+def test_solutions_that_are_not_finite_are_errors_that_name_the_instance(value, batched, status):
+    def solve(theta):
+        solution = theta.clone() if batched else theta.copy()
+        solution[solution[..., 1] < 0] = value
+        if status is None:
+            return solution
+        return solution, (torch.full((len(theta),), int(status)) if batched else status)
+
+    layer = SolverLayer(function_adapter(solve, batched=batched), num_workers=0, on_failure="keep")
+    theta = torch.ones(4, 2)
+    theta[2, 1] = -1
+    expected = f"instance 2, sample 0: .*expected finite numbers.*{(status or Status.OPTIMAL).name}, got {value} at"
+    with pytest.raises(AdapterError, match=expected):
+        layer.map(theta)
+    assert torch.equal(layer.map(theta[:2]), theta[:2])
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_solutions_whose_sum_alone_is_not_finite_are_solutions(batched):
+    theta = torch.full((4, 2), 3e38)
+    layer = SolverLayer(function_adapter(lambda theta: theta, batched=batched), num_workers=0)
+    assert torch.equal(layer.map(theta), theta)
+
+
+@pytest.mark.parametrize("what", [float("nan"), None, "none", np.full(7, np.inf)], ids=str)
+def test_what_a_failed_instance_returns_is_ignored(what):
+    adapter = function_adapter(lambda theta: (what, Status.INFEASIBLE) if theta[0] < 0 else theta)
+    layer = SolverLayer(adapter, num_workers=0, on_failure="zero_grad").eval()
+    assert torch.equal(layer(torch.tensor([[-1.0, 1], [1, 1]])), torch.tensor([[0.0, 0], [1, 1]]))
+
+
+def test_what_a_solver_on_tensors_returns_for_failed_instances_is_ignored():
+    def solve(thetas):
+        return torch.where(thetas < 0, torch.nan, thetas), torch.where(thetas[:, 0] < 0, 2, 0)
+
+    layer = SolverLayer(function_adapter(solve, batched=True), on_failure="zero_grad")
+    theta = torch.tensor([[-1.0, -1], [1, 1]], requires_grad=True)
+    z = layer.eval()(theta)
+    assert torch.equal(z, torch.tensor([[0.0, 0], [1, 1]]))
+    z.sum().backward()
+    assert bool(theta.grad.isfinite().all())
 
 
 def test_stats_count_and_reset():

@@ -11,7 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from imle_adapters.graphs import take
 from imle_adapters.masks import as_mask
-from imle_solvers.adapter import Context, FloatArray, Parallelism, Sense, Solutions, SolverAdapter, check_sense
+from imle_solvers.adapter import (
+    Context,
+    ContextShapes,
+    FloatArray,
+    IsBinary,
+    Parallelism,
+    Sense,
+    Shape,
+    Solutions,
+    SolverAdapter,
+    check_sense,
+)
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import InputError
 from imle_solvers.status import Status
@@ -54,6 +65,7 @@ class AssignmentAdapter(SolverAdapter):
     """
 
     exclusion = "allowed=..., false where a pair may not be chosen"
+    is_binary: IsBinary = True
 
     def __init__(
         self,
@@ -74,10 +86,11 @@ class AssignmentAdapter(SolverAdapter):
                     "AssignmentAdapter: expected whole numbers, at least one row and column, got "
                     f"{n_rows!r} x {n_cols!r}"
                 )
-        self.sense = sense
+        self.sense: Sense = sense
         self.backend = backend
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
-        self.instance_shape = shape = (int(n_rows), int(n_cols))
+        shape = int(n_rows), int(n_cols)
+        self.instance_shape: Shape = shape
         self.allowed: NDArray[np.bool_] | None = None
         if allowed is not None:
             given = _of_shape("allowed", np.asarray(allowed), shape)
@@ -85,7 +98,7 @@ class AssignmentAdapter(SolverAdapter):
             if (self.allowed != given).any():
                 raise ValueError("AssignmentAdapter: allowed must be a mask of zeros and ones; threshold it first")
         self.unmatched: NDArray[np.float64] | None = None
-        self.context = {"allowed": shape}
+        self.context: ContextShapes = {"allowed": shape}
         if unmatched is not None:
             prices = np.array(unmatched, dtype=float)  # a copy: the caller may go on to change theirs
             prices = np.full(n_rows, prices) if prices.ndim == 0 else prices
@@ -94,15 +107,12 @@ class AssignmentAdapter(SolverAdapter):
                 raise ValueError(f"AssignmentAdapter: unmatched must be finite, and below {_MOST:g} in magnitude")
             self.context = {"allowed": shape, "unmatched": shape[:1]}
         else:
-            self.num_ones = float(min(shape))
+            self.num_ones: float | None = float(min(shape))
             if self.allowed is not None and self._match(np.zeros(shape), self.allowed, None) is None:
                 raise ValueError(
                     "AssignmentAdapter: allowed leaves no complete matching; allow more pairs or give a price for "
                     "unmatched rows"
                 )
-
-    def is_binary(self, context: Context) -> bool:
-        return True
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for values that cannot be added up, and masks that are none."""

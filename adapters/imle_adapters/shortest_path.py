@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imle_adapters.graphs import Network, take
+from imle_adapters.graphs import IndexArray, Network, take
 from imle_adapters.masks import as_mask
-from imle_solvers.adapter import Context, FloatArray, Parallelism, Solutions, SolverAdapter
+from imle_solvers.adapter import (
+    Context,
+    ContextShapes,
+    FloatArray,
+    IsBinary,
+    Parallelism,
+    Sense,
+    Shape,
+    Solutions,
+    SolverAdapter,
+)
 from imle_solvers.errors import InputError
 from imle_solvers.status import Status
 
@@ -62,7 +72,8 @@ class ShortestPathAdapter(SolverAdapter):
         edges: the graph's edges in the order of NetworkX, (u, v), or (u, v, key) for multigraphs.
     """
 
-    sense = "min"
+    sense: Sense = "min"
+    is_binary: IsBinary = True
 
     def __init__(
         self,
@@ -157,15 +168,16 @@ class ShortestPathAdapter(SolverAdapter):
                 f"has none; connect them, or choose two ends in one component"
             )
         self.network = network
-        self.source, self.target = source, target
+        self.source = source
+        self.target = target
         self.negative, self.backend = negative, backend
         self.cells = cells
-        self.order = network.topological_order()
+        self.order: IndexArray | None = network.topological_order()
         ends: dict[str, tuple[int, ...] | None] = {"source": (), "target": ()}
         if cells:
-            self.instance_shape: tuple[int, ...] = cells
-            self.context = {**ends, "blocked": cells}
-            self.num_ones = 1.3 * max(cells)
+            self.instance_shape: Shape = cells
+            self.context: ContextShapes = {**ends, "blocked": cells}
+            self.num_ones: float | None = 1.3 * max(cells)
             self.exclusion = "blocked=..., true where a cell may not be visited"
         else:
             self.instance_shape = (len(network.tails),)
@@ -183,9 +195,6 @@ class ShortestPathAdapter(SolverAdapter):
     def edges(self) -> list[Any]:
         """The graph's edges, (u, v), or (u, v, key) for multigraphs; theta's order, unless cells have the costs."""
         return self.network.edges
-
-    def is_binary(self, context: Context) -> bool:
-        return True
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for bad context values, and for negative costs where `negative="raise"`."""

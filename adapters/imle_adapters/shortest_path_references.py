@@ -8,7 +8,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from imle_adapters.graphs import Network
+from imle_adapters.graphs import Arcs, IndexArray, Network
 
 Path = list[int]
 
@@ -19,7 +19,8 @@ class NetworkXPaths:
     def __init__(self, network: Network, vertex_costs: bool, acyclic: bool) -> None:
         """Copies the graph, with theta's indices on its edges."""
         self.method = "bellman-ford" if acyclic else "dijkstra"
-        self.closed = np.inf if acyclic else None  # the weight that each method takes for "no way through"
+        # The weight that each method takes for "no way through".
+        self.closed: float | None = np.inf if acyclic else None
         self.vertex_costs = vertex_costs
         self.graph: nx.MultiGraph[int] = nx.MultiDiGraph() if network.directed else nx.MultiGraph()
         self.graph.add_nodes_from(range(len(network.nodes)))
@@ -56,9 +57,9 @@ class SciPyPaths:
 
     def __init__(self, network: Network, vertex_costs: bool, acyclic: bool) -> None:
         """Keeps the arcs; the matrix is made for each instance."""
-        self.arcs = network.arcs()
-        self.entries = self.arcs.heads if vertex_costs else self.arcs.edges
-        self.nodes = len(network.nodes)
+        self.arcs: Arcs = network.arcs()
+        self.entries: IndexArray = self.arcs.heads if vertex_costs else self.arcs.edges
+        self.nodes: int = len(network.nodes)
         self.vertex_costs = vertex_costs
         self.acyclic = acyclic
 

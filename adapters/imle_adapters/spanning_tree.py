@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from imle_adapters.graphs import IndexArray, Network, take
-from imle_solvers.adapter import Context, FloatArray, Parallelism, Solutions, SolverAdapter
+from imle_solvers.adapter import Context, FloatArray, IsBinary, Parallelism, Sense, Shape, Solutions, SolverAdapter
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -39,7 +39,8 @@ class MaxSpanningTreeAdapter(SolverAdapter):
         edges: the graph's edges in the order of NetworkX, (u, v), or (u, v, key) for multigraphs.
     """
 
-    sense = "max"
+    sense: Sense = "max"
+    is_binary: IsBinary = True
     exclusion = "leaving edges out of the graph"
 
     def __init__(self, graph: nx.Graph[Any], *, forest: bool = False, backend: Backend = "compiled") -> None:
@@ -56,7 +57,7 @@ class MaxSpanningTreeAdapter(SolverAdapter):
         """
         if backend not in _BACKENDS:
             raise ValueError(f"expected backend to be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
-        self.network = Network.from_networkx(graph)
+        self.network: Network = Network.from_networkx(graph)
         if self.network.directed:
             raise ValueError(
                 "expected an undirected graph, got a directed one; spanning trees follow edges both ways, so pass "
@@ -69,8 +70,8 @@ class MaxSpanningTreeAdapter(SolverAdapter):
                 "or pass forest=True for a tree in each"
             )
         self.backend = backend
-        self.instance_shape = (len(self.network.tails),)
-        self.num_ones = len(self.network.nodes) - components
+        self.instance_shape: Shape = (len(self.network.tails),)
+        self.num_ones: float | None = len(self.network.nodes) - components
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
 
     @property
@@ -82,9 +83,6 @@ class MaxSpanningTreeAdapter(SolverAdapter):
     def edges(self) -> list[Any]:
         """The graph's edges in theta's order, (u, v), or (u, v, key) for multigraphs."""
         return self.network.edges
-
-    def is_binary(self, context: Context) -> bool:
-        return True
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for scores of which a sum might not be finite."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imle_solvers.adapter import Context, Parallelism, Sense, SolverAdapter, check_sense
+from imle_solvers.adapter import Context, ContextShapes, Parallelism, Sense, Shape, SolverAdapter, check_sense
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import InputError
 
@@ -39,10 +39,12 @@ class TopKAdapter(SolverAdapter):
             raise ValueError(f"TopKAdapter: n must be a whole number of at least 1, got {n}")
         if not 0 <= k <= n or k != int(k):
             raise ValueError(f"TopKAdapter: k must be a whole number from 0 to n={n}, got {k}")
-        self.n, self.k, self.sense = int(n), int(k), sense
-        self.instance_shape = (self.n,)
-        self.context = {"k": (), "mask": (self.n,)}
-        self.num_ones = float(k)
+        self.n: int = int(n)
+        self.k: int = int(k)
+        self.sense: Sense = sense
+        self.instance_shape: Shape = (self.n,)
+        self.context: ContextShapes = {"k": (), "mask": (self.n,)}
+        self.num_ones: float | None = float(k)
 
     def solve_tensors(self, thetas: Any, context: Context) -> Any:
         k, mask = context.get("k"), context.get("mask")

@@ -7,7 +7,7 @@ around before, and the gradient after.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
@@ -164,6 +164,10 @@ class Estimator(nn.Module):
 
     def check_shapes(self, instance_shape: tuple[int, ...], solution_shape: tuple[int, ...]) -> None:
         """Raises `ValueError` where this estimator cannot differentiate a solver of these shapes."""
+
+    if TYPE_CHECKING:  # nn.Module says Any
+
+        def __call__(self, theta: Tensor, solve: Solve, sampling: Sampling) -> Tensor: ...
 
     def forward(self, theta: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
         """Samples of solutions, (B, S, *solution_shape), differentiable in theta, (B, *instance_shape)."""

@@ -61,7 +61,7 @@ class IMLE(PerturbAndMAP):
             num_marginal_samples=num_marginal_samples,
             skip_known=skip_known,
         )
-        self.target = Target() if target is None else target
+        self.target: Callable[[Tensor, Tensor], Tensor] = Target() if target is None else target
         if isinstance(target, type) or not callable(self.target):
             raise TypeError(f"IMLE: expected a target such as Target(alpha=1.0, beta=10.0), got {target!r}")
         if scale_gradient and not isinstance(self.target, Target):

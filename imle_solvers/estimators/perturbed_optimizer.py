@@ -49,7 +49,7 @@ class PerturbedOptimizer(Estimator):
         variance_reduction: bool = True,
     ) -> None:
         super().__init__()
-        self.noise = Normal() if noise is None else noise
+        self.noise: ScoredNoise = Normal() if noise is None else noise
         if isinstance(noise, type) or not isinstance(self.noise, ScoredNoise):
             raise TypeError(
                 f"PerturbedOptimizer: expected noise with a score, such as Normal() or Gumbel(), got {noise!r}; "

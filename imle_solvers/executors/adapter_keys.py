@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import sys
-
-import cloudpickle
 
 from imle_solvers.adapter import SolverAdapter
 from imle_solvers.by_adapter import ByAdapter
-from imle_solvers.errors import AdapterError
+from imle_solvers.executors.pickled import pickled
 
 
 class AdapterKeys:
@@ -18,23 +15,30 @@ class AdapterKeys:
     def __init__(self) -> None:
         self._numbers = itertools.count()
         dropped: list[int] = []
-        self._known: ByAdapter[tuple[int, bytes]] = ByAdapter(lambda known: dropped.append(known[0]))
+        self._known: ByAdapter[int] = ByAdapter(dropped.append)
         self._dropped = dropped
+        self._pickled: ByAdapter[bytes] = ByAdapter()
+
+    def pickled(self, adapter: SolverAdapter) -> bytes:
+        """The adapter pickled, once and for all: it may be large. Needs no lock, unlike `number`.
+
+        Raises:
+            AdapterError: it does not pickle.
+        """
+        data = self._pickled.get(adapter)
+        if data is None:
+            data = pickled(adapter)
+            self._pickled.set(adapter, data)
+        return data
 
     def number(self, adapter: SolverAdapter) -> tuple[int, bytes]:
         """The adapter's number, and the adapter pickled."""
-        known = self._known.get(adapter)
-        if known is None:
-            try:
-                if "__mp_main__" in sys.modules:  # the main script's name in what multiprocessing spawns
-                    cloudpickle.register_pickle_by_value(sys.modules["__mp_main__"])
-                pickled = cloudpickle.dumps(adapter)
-            except Exception as error:
-                problem = f"{adapter!r} cannot be sent to worker processes: {type(error).__name__}: {error}"
-                raise AdapterError(f"{problem}. Make it picklable, or use num_workers=0") from error
-            known = next(self._numbers), pickled
-            self._known.set(adapter, known)
-        return known
+        data = self.pickled(adapter)
+        number = self._known.get(adapter)
+        if number is None:
+            number = next(self._numbers)
+            self._known.set(adapter, number)
+        return number, data
 
     def dropped(self) -> list[int]:
         """The numbers of the adapters that are gone since the last call."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections import Counter
 
 from imle_solvers.adapter import Context, FloatArray, Parallelism, Solutions, SolverAdapter
@@ -43,7 +44,7 @@ class AutoExecutor(Executor):
     Workers are threads for adapters that release the GIL, processes for the rest. The first row of the first batch is
     solved in-process; from its time follows what batches should take either way. Where that is close, both ways are
     tried, and the slower one is measured again now and then. Processes are not started before they pay. The report of a
-    batch says where it was solved.
+    batch says where it was solved. An adapter that cannot be sent to processes is solved in-process, with a warning.
 
     A solver that crashes takes its process with it, and in-process that is the caller's: use a `ProcessExecutor` for
     solvers that may crash or hang.
@@ -57,16 +58,37 @@ class AutoExecutor(Executor):
 
     def __init__(self, num_workers: int | None = None) -> None:
         super().__init__()
-        self.num_workers = check_num_workers(num_workers)
+        self.num_workers: int = check_num_workers(num_workers)
         self._serial = SerialExecutor()
         self._workers: dict[str, Executor] = {}
         self._records: ByAdapter[_Record] = ByAdapter()
+        self._usable: ByAdapter[int] = ByAdapter()
+
+    def check(self, adapter: SolverAdapter) -> None:
+        """Finds out whether the adapter can be sent to processes, if need be. Warns if it cannot."""
+        self._usable_workers(adapter)
+
+    def _usable_workers(self, adapter: SolverAdapter) -> int:
+        """How many workers can solve the adapter's batches: 1, in-process, where it cannot be sent to processes."""
+        known = self._usable.get(adapter)
+        if known is not None:
+            return known
+        self._usable.set(adapter, self.num_workers)
+        if self.num_workers > 1 and adapter.parallelism is Parallelism.PROCESSES:
+            try:
+                self._executor("processes").check(adapter)
+            except RuntimeError as error:  # an AdapterError, or there are no worker processes on this system
+                self._usable.set(adapter, 1)
+                # A warning and not the log, which is quiet: training will take longer than it might.
+                warnings.warn(f"all solves run in-process, one after another: {error}", RuntimeWarning, stacklevel=4)
+                return 1
+        return self.num_workers
 
     def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress) -> Solutions:
         record = self._records.get(adapter)
         if record is not None:
             return self._solve_where(record, adapter, thetas, context, progress)
-        record = _Record(self.num_workers, adapter.parallelism)
+        record = _Record(self._usable_workers(adapter), adapter.parallelism)
         first = self._solve_in(self._serial, record, adapter, thetas[:1], slice_context(context, 0, 1), progress)
         # Kept from here on: had that row failed, the next batch would have to be the first.
         self._records.set(adapter, record)

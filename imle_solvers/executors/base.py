@@ -85,6 +85,9 @@ class Executor(ABC):
     def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress) -> Solutions:
         """Solves a batch of at least one row, and tells `progress` of each part."""
 
+    def check(self, adapter: SolverAdapter) -> None:  # noqa: B027 - most executors can solve any
+        """Raises `AdapterError` if batches of this adapter cannot be solved here; layers ask when they are made."""
+
     def prepare(self, adapter: SolverAdapter) -> None:  # noqa: B027 - nothing to do is a fine answer
         """Begins, without waiting, what the first batch of this adapter would have to wait for."""
 

@@ -50,13 +50,17 @@ class SolutionCache(Executor):
         if max_size < 1:
             raise ValueError(f"SolutionCache: max_size must be at least 1, got {max_size}")
         self.executor = executor
-        self.num_workers = executor.num_workers
+        self.num_workers: int = executor.num_workers
         self.solve_ratio = solve_ratio
         self.max_size = max_size
         self.seed = seed
         self._random = np.random.default_rng(seed)
         self._lock = threading.Lock()
         self._kept: ByAdapter[dict[bytes, FloatArray]] = ByAdapter()
+
+    def check(self, adapter: SolverAdapter) -> None:
+        """Asks the executor inside."""
+        self.executor.check(adapter)
 
     def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress) -> Solutions:
         if context:

@@ -86,7 +86,7 @@ class Pool:
     """
 
     def __init__(self, num_workers: int, timeout: float | None) -> None:
-        self.pid = os.getpid()
+        self.pid: int = os.getpid()
         self._timeout = timeout
         self._workers: list[_Worker] = []
         self._row_seconds: dict[int, float] = {}

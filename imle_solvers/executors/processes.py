@@ -42,8 +42,8 @@ class ProcessExecutor(Executor):
 
     def __init__(self, num_workers: int | None = None, timeout: float | datetime.timedelta | None = None) -> None:
         super().__init__()
-        self.num_workers = check_num_workers(num_workers)
-        self.timeout = _seconds(timeout)
+        self.num_workers: int = check_num_workers(num_workers)
+        self.timeout: float | None = _seconds(timeout)
         if os.name != "posix" or not sys.executable:
             raise RuntimeError(
                 'worker processes need a POSIX system and sys.executable; use executor="threads" or num_workers=0 here'
@@ -53,6 +53,10 @@ class ProcessExecutor(Executor):
         self._solving = False
         self._pool: Pool | None = None
         self._adapters = AdapterKeys()
+
+    def check(self, adapter: SolverAdapter) -> None:
+        """Pickles the adapter, which is kept. Raises `AdapterError` if that is impossible."""
+        self._adapters.pickled(adapter)
 
     def prepare(self, adapter: SolverAdapter) -> None:
         """Starts workers, and has them build the adapter's state."""

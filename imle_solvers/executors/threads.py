@@ -41,7 +41,7 @@ class ThreadExecutor(Executor):
 
     def __init__(self, num_workers: int | None = None) -> None:
         super().__init__()
-        self.num_workers = check_num_workers(num_workers)
+        self.num_workers: int = check_num_workers(num_workers)
         self._states = States()
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None

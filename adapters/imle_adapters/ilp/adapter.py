@@ -17,7 +17,7 @@ from imle_adapters.ilp.engine import Claim, Deadline, Engine, Outcome
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.search import Search
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
-from imle_solvers.adapter import Context, FloatArray, Parallelism, Solutions, SolverAdapter
+from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import AdapterError, InputError
 from imle_solvers.status import Status
@@ -118,17 +118,17 @@ class ILPAdapter(SolverAdapter):
         if not isinstance(spec, ILPSpec):
             raise TypeError(f"expected an ILPSpec, got {type(spec).__name__}; make one with ILPSpec(...)")
         self.spec = spec
-        self.sense = spec.sense
-        self.instance_shape = spec.shape
-        self.time_limit = _seconds(time_limit)
-        self.compiled = bool(compiled)
+        self.sense: Sense = spec.sense
+        self.instance_shape: Shape = spec.shape
+        self.time_limit: float | None = _seconds(time_limit)
+        self.compiled: bool = bool(compiled)
         self._program = Program.of(spec)
-        self.backend = choose(backend, self._program)
+        self.backend: str = choose(backend, self._program)
         self._branches = bool(spec.integrality.any()) and self.backend != "glop"
         # All five release the GIL. Those that cannot be stopped get processes, which can, and CBC's driver is not
         # documented to be thread-safe.
         self.parallelism = Parallelism.PROCESSES if self.backend in ("cbc", "highs") else Parallelism.THREADS
-        self.context = {
+        self.context: ContextShapes = {
             name: shape
             for name, shape in {
                 "b_ub": spec.b_ub.shape,
@@ -138,7 +138,7 @@ class ILPAdapter(SolverAdapter):
             }.items()
             if shape != (0,)
         }
-        self.num_ones = _num_ones(spec)
+        self.num_ones: float | None = _num_ones(spec)
         self._feasible = self._find_feasible()
 
     def is_binary(self, context: Context) -> bool:

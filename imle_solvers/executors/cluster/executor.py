@@ -64,9 +64,9 @@ class RayExecutor(Executor):
         if not 0 < start_timeout < math.inf:
             raise ValueError(f"start_timeout must be a positive number of seconds, got {start_timeout!r}")
         self.address = address
-        self.resources = _check_resources(resources, num_workers)
+        self.resources: dict[str, float] = _check_resources(resources, num_workers)
         self.start_timeout = start_timeout
-        self.num_workers = 0 if num_workers is None else check_num_workers(num_workers)
+        self.num_workers: int = 0 if num_workers is None else check_num_workers(num_workers)
         self._settings = address, num_workers, dict(self.resources), start_timeout
         self._lock = threading.RLock()  # a callback or a signal handler may close in the middle of a batch
         self._solving = False
@@ -74,6 +74,10 @@ class RayExecutor(Executor):
         self._actors: Actors | None = None
         self._leave: Callable[[], object] | None = None
         self._adapters = AdapterKeys()
+
+    def check(self, adapter: SolverAdapter) -> None:
+        """Pickles the adapter, which is kept. Raises `AdapterError` if that is impossible."""
+        self._adapters.pickled(adapter)
 
     def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress) -> Solutions:
         with self._lock:

@@ -1,0 +1,38 @@
+"""What the packages show."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+PACKAGES = ["imle_solvers", "imle_adapters"]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_dir_shows_public_names_only(name):
+    package = importlib.import_module(name)
+    for public in package.__all__:
+        assert getattr(package, public) is not None  # and so is in the module's own namespace from here on
+    assert dir(package) == sorted(package.__all__)
+    assert not any(public.startswith("_") for public in dir(package))
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_type_checkers_see_the_same_names(name):
+    """Names are imported when they are used, so what is said to type checkers is written down a second time."""
+    package = importlib.import_module(name)
+    tree = ast.parse(Path(package.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    names = {
+        (alias.name, alias.asname) for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert names == {(public, public) for public in package.__all__}
+    assert (Path(package.__file__).parent / "py.typed").exists()
+
+
+def test_there_is_no_other_name():
+    with pytest.raises(AttributeError, match="module 'imle_solvers' has no attribute 'SolveLayer'"):
+        importlib.import_module("imle_solvers").SolveLayer  # noqa: B018
