@@ -65,6 +65,19 @@ class Waiting:
             _log.warning("since %s: %s", since, self._describe())
 
 
+def _daemon(run: Callable[[], None], name: str) -> threading.Thread:
+    return threading.Thread(target=run, name=name, daemon=True)
+
+
+def _starts(thread: threading.Thread) -> bool:
+    """Starts it, where the system has room for another thread."""
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    return True
+
+
 class _Watch:
     """A thread that looks at all waits now and then, and ends when there are none."""
 
@@ -77,9 +90,8 @@ class _Watch:
         self._waits[id(wait)] = wait
         if self._thread is None:
             with self._lock:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="imle-watch", daemon=True)
-                    self._thread.start()
+                if self._thread is None and _starts(thread := _daemon(self._run, "imle-watch")):
+                    self._thread = thread
 
     def remove(self, wait: Waiting) -> None:
         self._waits.pop(id(wait), None)
@@ -138,7 +150,8 @@ def call_interruptibly(work: Callable[[], Result], stop: Callable[[], Any], what
         finally:
             done.set()
 
-    threading.Thread(target=run, name="imle-solve", daemon=True).start()
+    if not _starts(_daemon(run, "imle-solve")):
+        return work()
     try:
         while not done.wait(LOOK):
             pass

@@ -263,7 +263,7 @@ def test_methods_may_be_anything_that_can_be_called():
 
 
 def test_a_layer_of_a_class():
-    with pytest.raises(TypeError, match=r"expected an adapter, got the class Sound; make one with Sound\("):
+    with pytest.raises(TypeError, match=r"expected a SolverAdapter, got the class Sound; make one by Sound\("):
         SolverLayer(Sound)
 
 

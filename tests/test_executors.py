@@ -382,7 +382,7 @@ def test_threads_end_with_their_executor():
     deadline = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # the watch over long solves may have ended, too
 
 
 def test_one_executor_used_from_several_threads(executor):

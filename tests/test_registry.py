@@ -157,7 +157,7 @@ def test_what_is_made_is_an_adapter():
 
     @register_adapter("unsound")
     class Unsound(SolverAdapter):
-        sense, instance_shape = "max", [3]
+        sense, instance_shape = "max", "3"
 
     with pytest.raises(TypeError, match="Unsound.instance_shape must be a tuple of ints"):
         make_adapter("unsound")

@@ -150,7 +150,9 @@ def test_a_sample_that_failed_is_not_known():
     assert (theta.grad[1] == 0).all()
 
 
-@pytest.mark.parametrize("claim", [True, False, np.True_, lambda self, context: "b" not in context], ids=str)
+@pytest.mark.parametrize(
+    "claim", [True, False, np.True_, lambda self, context: "b" not in context], ids=["yes", "no", "numpy", "method"]
+)
 @pytest.mark.parametrize("context", [{}, {"b": torch.zeros(2)}], ids=["", "b"])
 def test_an_adapter_claims_to_be_binary_by_an_attribute_or_a_method(claim, context):
     class Claims(StatusAdapter):

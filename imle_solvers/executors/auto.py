@@ -79,8 +79,10 @@ class AutoExecutor(Executor):
                 self._executor("processes").check(adapter)
             except RuntimeError as error:  # an AdapterError, or there are no worker processes on this system
                 self._usable.set(adapter, 1)
-                # A warning and not the log, which is quiet: training will take longer than it might.
-                warnings.warn(f"all solves run in-process, one after another: {error}", RuntimeWarning, stacklevel=4)
+                # A warning, which says in which line: training will take longer than it might.
+                warnings.warn(
+                    f"all solves run in-process, one after another: {error}", RuntimeWarning, stacklevel=5
+                )  # whoever makes the layer
                 return 1
         return self.num_workers
 
