@@ -87,6 +87,12 @@ def fail_on_negative(theta):
     return theta
 
 
+def nan_on_negative(theta):
+    if theta[1] == 5:
+        raise ZeroDivisionError
+    return theta if theta[0] >= 0 else theta * np.nan
+
+
 def kill_on_negative(theta):
     if theta[0] < 0:
         os.kill(os.getpid(), signal.SIGKILL)
