@@ -39,8 +39,8 @@ check: $(VENV)/.dev
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
 	for package in imle_solvers imle_adapters; do \
-		found=$$(PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright --pythonpath $(RUN) --ignoreexternal \
-			--verifytypes $$package) || { echo "$$found"; exit 1; }; \
+		found=$$(PATH=$$(cd $(VENV)/bin && pwd):$$PATH PYRIGHT_PYTHON_IGNORE_WARNINGS=1 \
+			$(RUN) -m pyright --ignoreexternal --verifytypes $$package) || { echo "$$found"; exit 1; }; \
 	done
 	$(VENV)/bin/lint-imports
 

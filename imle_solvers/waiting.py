@@ -39,7 +39,7 @@ class Waiting:
 
     def __init__(self, describe: Callable[[], str]) -> None:
         self._describe = describe
-        self.told = False
+        self.told: bool = False
         """Whether it was mentioned, or is not to be."""
 
     def __enter__(self) -> Waiting:

@@ -64,7 +64,7 @@ class AssignmentAdapter(SolverAdapter):
             matching.
     """
 
-    exclusion = "allowed=..., false where a pair may not be chosen"
+    exclusion: str | None = "allowed=..., false where a pair may not be chosen"
     is_binary: IsBinary = True
 
     def __init__(

@@ -178,7 +178,7 @@ class ShortestPathAdapter(SolverAdapter):
             self.instance_shape: Shape = cells
             self.context: ContextShapes = {**ends, "blocked": cells}
             self.num_ones: float | None = 1.3 * max(cells)
-            self.exclusion = "blocked=..., true where a cell may not be visited"
+            self.exclusion: str | None = "blocked=..., true where a cell may not be visited"
         else:
             self.instance_shape = (len(network.tails),)
             self.context = {**ends, "blocked_nodes": (len(network.nodes),), "blocked_edges": (len(network.tails),)}

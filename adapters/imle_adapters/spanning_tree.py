@@ -41,7 +41,7 @@ class MaxSpanningTreeAdapter(SolverAdapter):
 
     sense: Sense = "max"
     is_binary: IsBinary = True
-    exclusion = "leaving edges out of the graph"
+    exclusion: str | None = "leaving edges out of the graph"
 
     def __init__(self, graph: nx.Graph[Any], *, forest: bool = False, backend: Backend = "compiled") -> None:
         """Describes the trees on a NetworkX graph, of which nodes and edges are copied, no attributes.

@@ -31,7 +31,7 @@ class TopKAdapter(SolverAdapter):
     """
 
     parallelism = Parallelism.DEVICE
-    exclusion = "mask=..., false where an entry may not be chosen"
+    exclusion: str | None = "mask=..., false where an entry may not be chosen"
 
     def __init__(self, n: int, k: int, sense: Sense = "max") -> None:
         check_sense(sense, "TopKAdapter")

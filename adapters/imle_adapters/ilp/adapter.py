@@ -89,8 +89,8 @@ class ILPAdapter(SolverAdapter):
         compiled: whether the compiled search may go first.
     """
 
-    limit_advice = "ILPAdapter(..., time_limit=seconds) ends a solve with the best solution that it has found"
-    exclusion = "ub=..., 0 where a variable may not be used"
+    limit_advice: str = "ILPAdapter(..., time_limit=seconds) ends a solve with the best solution that it has found"
+    exclusion: str | None = "ub=..., 0 where a variable may not be used"
 
     def __init__(
         self,
