@@ -5,6 +5,8 @@ Every message says what was wrong, and most what to do: read them through when y
 
 from __future__ import annotations
 
+import threading
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -59,6 +61,11 @@ def top(theta=THETA, **context):
 
 def paths(theta=COSTS, **context):
     return SolverLayer(GRID, num_workers=0)(theta, **context)
+
+
+def locked():
+    lock = threading.Lock()
+    return FunctionAdapter(lambda theta: theta if lock else 0, sense="max", instance_shape=4)
 
 
 def after_close():
@@ -402,6 +409,27 @@ MISUSES = {
     "a number for a loss": (
         lambda: ScoreFunctionLoss(SolverLayer(TOP, estimator=IMLE(Normal())), 3),
         "TypeError: ScoreFunctionLoss: expected a function of solutions as loss, got 3",
+    ),
+    # Solvers of one's own.
+    "a solution that is no number": (
+        lambda: solve(lambda theta: theta * np.nan),
+        "AdapterError: instance 0, sample 0: FunctionAdapter(<lambda>, sense='max', instance_shape=(4,)): expected finite "
+        "numbers in a solution that is OPTIMAL, got nan at (0,); where there is no solution return a status that says "
+        "so, such as Status.INFEASIBLE",
+    ),
+    "whether it went well for a status": (
+        lambda: solve(lambda theta: (theta, True)),
+        "AdapterError: instance 0, sample 0: FunctionAdapter(<lambda>, sense='max', instance_shape=(4,)) failed: "
+        "TypeError: expected a status such as Status.OPTIMAL beside the solution, got True",
+    ),
+    "a lock for worker processes": (
+        lambda: SolverLayer(locked(), executor="processes"),
+        "AdapterError: FunctionAdapter(<lambda>, sense='max', instance_shape=(4,)) cannot be sent to worker processes: ",
+    ),
+    "context that the function does not take": (
+        lambda: solve(lambda theta: theta, context=["price"], price=torch.ones(2)),
+        "TypeError: FunctionAdapter: <lambda> is called with (theta, price=...), but takes (theta): got an unexpected "
+        "keyword argument 'price'; name in context= what it takes besides theta",
     ),
     # Executors.
     "no workers": (
