@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from imle_adapters import ILPAdapter, ILPSpec, ShortestPathAdapter
 from imle_solvers import AIMLE, IMLE, HammingTarget, Normal, SolverLayer, Status, Target
-from imle_solvers.adapter import Parallelism
+from imle_solvers.adapter import Parallelism, Solutions, SolverAdapter
 from imle_solvers.batch_solver import IDENTICAL, KNOWN
 from imle_solvers.blocks import rows_at_once
 from imle_solvers.estimators.base import Solved
@@ -282,3 +282,49 @@ def test_the_certificate_takes_tensors_of_any_strides():
         known = find_known(target, scores, noise, 1.0, Solved(values, None))
         assert known is not None and known.all()
     assert find_known(target[:, :, ::2] - 2, scores[:, ::2], None, 1.0, Solved(values[:, :, ::2], None)) is None
+
+
+def test_rows_are_gathered_and_spread_in_place():
+    """Several blocks of rows of 4096 entries, in memory that already lies there."""
+    rng = np.random.default_rng(0)
+    thetas = rng.random((60, 4096))
+    thetas[rng.integers(0, 60, 20)] = thetas[3]
+    needed = rng.random(60) < 0.7
+    selection = select(thetas, {}, needed)
+    assert selection is not None
+    expected = np.where(needed[:, None], thetas + 1, 0)
+    gathered = selection.gather(rows := thetas.copy())
+    np.testing.assert_array_equal(gathered, thetas[selection.chosen])
+    assert np.shares_memory(gathered, rows)
+    solved = gathered + 1
+    np.testing.assert_array_equal(selection.spread(solved), expected)
+    assert selection.spread(solved, rows) is rows
+    np.testing.assert_array_equal(rows, expected)
+
+
+def test_an_adapter_may_return_theta_overwritten():
+    class InPlace(SolverAdapter):
+        sense = "max"
+        instance_shape = (3,)
+
+        def solve_batch(self, state, thetas, context):
+            thetas *= 2
+            return Solutions(thetas, np.zeros(len(thetas), np.uint8), fresh=True)
+
+    theta = torch.tensor([[1.0, 2, 3], [1, 2, 3], [4, 5, 6], [1, 2, 3], [7, 8, 9]])
+    with SolverLayer(InPlace(), num_workers=0) as layer:
+        assert torch.equal(layer.map(theta), 2 * theta)
+        assert layer.stats().counters[IDENTICAL] == 2
+
+
+def test_gradients_through_a_retained_graph_are_the_same_twice():
+    """A backward pass lets go of what it has used, but not of what another one will need."""
+    layer = SolverLayer(ShortestPathAdapter.grid(4, 4), num_samples=3, num_workers=0)
+    theta = torch.rand(5, 4, 4, requires_grad=True)
+    z = layer(theta)
+    dz = torch.randn(z.shape)
+    gradients = [torch.autograd.grad(z, theta, dz, retain_graph=again)[0] for again in (True, True, False)]
+    assert torch.equal(gradients[0], gradients[1]) and torch.equal(gradients[0], gradients[2])
+    assert gradients[0].any()
+    with pytest.raises(RuntimeError, match="second time"):
+        torch.autograd.grad(z, theta, dz)

@@ -127,4 +127,5 @@ def solve_unknown(solve: Solve, target: Tensor, known: Tensor | None, solved: So
         return solve(target, owned=owned, skip_nonfinite=True)
     fresh = solve(target, needed=~known, owned=owned, skip_nonfinite=True)
     mask = known.reshape(*known.shape, *(1 for _ in solved.values.shape[2:]))
-    return Solved(solved.values.where(mask, fresh.values), fresh.ok)
+    out = fresh.values if fresh.owned and fresh.values.dtype == solved.values.dtype else None
+    return Solved(torch.where(mask, solved.values, fresh.values, out=out), fresh.ok, owned=True)
