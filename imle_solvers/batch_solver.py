@@ -106,10 +106,12 @@ class BatchSolver:
             error.locate(samples)
             raise
         ok = self._judge(statuses, samples)
-        if ok is None:
-            return Solved(values, None)
+        if ok is None:  # what a solver on tensors returns may be its own
+            return Solved(values, None, owned=self._adapter.parallelism is not Parallelism.DEVICE)
         mask = torch.from_numpy(ok).to(values.device).reshape(batch, samples)
-        return Solved(torch.where(mask.reshape(batch, samples, *(1,) * (values.ndim - 2)), values, 0.0), mask)
+        return Solved(
+            torch.where(mask.reshape(batch, samples, *(1,) * (values.ndim - 2)), values, 0.0), mask, owned=True
+        )
 
     def _thetas(self, scores: Tensor, owned: bool) -> Tensor:
         """In the adapter's own sense; a copy, as solvers may overwrite it, unless it may be."""
@@ -142,15 +144,21 @@ class BatchSolver:
         self, selection: Selection, array: FloatArray, context: Context
     ) -> tuple[FloatArray, StatusArray]:
         chosen = selection.chosen
+        shape = (len(array), *self._adapter.solution_shape)
         if len(chosen) == 0:
-            values: FloatArray = np.zeros((len(array), *self._adapter.solution_shape), dtype=array.dtype)
+            values: FloatArray = np.zeros(shape, dtype=array.dtype)
             return values, np.zeros(len(array), dtype=np.uint8)
         try:
-            solved = self._solve_rows(array[chosen], {name: values[chosen] for name, values in context.items()})
+            solved = self._solve_rows(
+                selection.gather(array), {name: values[chosen] for name, values in context.items()}
+            )
         except RowError as error:
             error.of_part(chosen)
             raise
-        return selection.spread(solved[0]), selection.spread(solved[1])
+        alike = array.shape == shape and array.dtype == solved[0].dtype
+        # Nobody needs theta any more, unless an adapter has made its solutions there.
+        out = array if alike and not np.may_share_memory(array, solved[0]) else None
+        return selection.spread(solved[0], out), selection.spread(solved[1])
 
     def _count_skipped(self, selection: Selection, asked: NDArray[np.bool_] | None, rows: int) -> None:
         wanted = rows if asked is None else int(asked.sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,25 +15,47 @@ from imle_solvers.adapter import Context, FloatArray
 _ENTRIES = 8
 """Entries of a row in its short key. Few entries of theta under Sum-of-Gamma noise of large k differ in float32."""
 
+_BLOCK = 2**16
+"""Entries that are moved at a time."""
+
 
 @dataclass(frozen=True)
 class Selection:
     """The rows to solve, and whose solution each row of the batch gets.
 
     Attributes:
-        chosen: (K,), the rows to solve.
+        chosen: (K,), the rows to solve, ascending.
         source: (N,), for each row of the batch the position in `chosen` of the one that has its solution; -1: none.
     """
 
     chosen: NDArray[np.intp]
     source: NDArray[np.intp]
 
-    def spread(self, values: NDArray[Any]) -> NDArray[Any]:
-        """(K, ...) of the chosen rows -> (N, ...) of all rows, with zeros where there is none."""
-        spread = np.zeros((len(self.source), *values.shape[1:]), dtype=values.dtype)
-        has = self.source >= 0
-        spread[has] = values[self.source[has]]
+    def gather(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """The chosen ones of (N, ...) rows, moved to the front: (K, ...), in the same memory."""
+        for part in _blocks(self.chosen, rows):
+            rows[part] = rows[self.chosen[part]]  # chosen ascends, so no row is overwritten before its turn
+        return rows[: len(self.chosen)]
+
+    def spread(self, values: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """(K, ...) of the chosen rows -> (N, ...) of all rows, with zeros where there is none.
+
+        Args:
+            values: of the chosen rows.
+            out: (N, ...), whose memory the result takes; None: new.
+        """
+        spread = np.empty((len(self.source), *values.shape[1:]), dtype=values.dtype) if out is None else out
+        if len(values):
+            for part in _blocks(self.source, values):
+                spread[part] = values[self.source[part]]
+        spread[self.source < 0] = 0
         return spread
+
+
+def _blocks(index: NDArray[np.intp], rows: NDArray[Any]) -> Iterator[slice]:
+    """Parts of an index that are small beside a batch: to look it up takes memory for what is found."""
+    size = max(1, _BLOCK * max(1, len(rows)) // max(1, rows.size))
+    return (slice(start, min(start + size, len(index))) for start in range(0, len(index), size))
 
 
 def select(thetas: FloatArray, context: Context, needed: NDArray[np.bool_] | None) -> Selection | None:

@@ -31,6 +31,7 @@ MOST_TERMS = 10**6
 _LARGEST_LOGIT = 37  # in the table, rounded up
 _POINTS = 256  # where the distribution is inverted
 _NODES = 64  # of the quadrature; half as many leave errors of 1e-5 in F
+_BLOCK = 2048  # entries of a table that are made at a time
 _HEAD = 8  # factors of L that are multiplied out; Stirling's series is good for the others
 
 Floats = NDArray[np.float64]
@@ -51,23 +52,30 @@ def quantile_table(k: float, terms: int) -> Floats:
         (2, OCTAVES * CELLS + 2): what noise is below, and what it is above, with the `tail_probabilities()`.
     """
     a = 1.0 / k
-    log_y, logit, slope, log_cdf = _invert(a, terms)
+    points = _invert(a, terms)
     p = tail_probabilities()
-    lower = np.log(p) - np.log1p(-p)
-    z = np.stack([lower, -lower])
-    # A cubic through values and derivatives.
+    quantiles = np.empty((2, len(p)))
+    for start in range(0, len(p), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        lower = np.log(p[part]) - np.log1p(-p[part])
+        for row, z in zip(quantiles, (lower, -lower), strict=True):
+            row[part] = np.exp(_interpolate(z, *points, a * terms)) - a * math.log(terms)
+    return quantiles
+
+
+def _interpolate(z: Floats, log_y: Floats, logit: Floats, slope: Floats, log_cdf: Floats, power: float) -> Floats:
+    """Log y where logit F(y) is z, from what `_invert` returns, by a cubic through values and derivatives."""
     left = np.searchsorted(logit, z).clip(1, len(logit) - 1) - 1
     right = left + 1
     width = logit[right] - logit[left]
     t = (z - logit[left]) / width
     from_left = (1 + 2 * t) * log_y[left] + t * width * slope[left]
     from_right = (3 - 2 * t) * log_y[right] + (t - 1) * width * slope[right]
-    log_quantile = (1 - t) ** 2 * from_left + t**2 * from_right
-    # Below the first point, F(y) is proportional to y^(a s).
+    log_quantile: Floats = (1 - t) ** 2 * from_left + t**2 * from_right
+    # Below the first point, F(y) is proportional to y^power.
     below = z < logit[0]
-    log_quantile[below] = log_y[0] - (np.log1p(np.exp(-z[below])) + log_cdf[0]) / (a * terms)
-    quantiles: Floats = np.exp(log_quantile) - a * math.log(terms)
-    return quantiles
+    log_quantile[below] = log_y[0] - (np.log1p(np.exp(-z[below])) + log_cdf[0]) / power
+    return log_quantile
 
 
 def tail_probabilities() -> Floats:

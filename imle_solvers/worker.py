@@ -8,8 +8,8 @@ tuples:
     ("adapter", key, pickled adapter)         -
     ("forget", key)                           -
     ("build", key)                            -
-    ("solve", key, layout, start, stop,       ("started",) when the state is there, if it is to be announced, then
-        announce)
+    ("solve", key, pickled layout, start,     ("started",) when the state is there, if it is to be announced, then
+        stop, announce)
                                               ("solved", seconds, counters) or
                                               ("failed", *packed error)
     ("stop",)                                 -
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import pickle
 import select
@@ -64,7 +65,7 @@ def _solve(
     adapters: dict[int, bytes | SolverAdapter],
     states: States,
     key: int,
-    layout: Layout,
+    layout: bytes,
     start: int,
     stop: int,
     announce: bool,
@@ -74,14 +75,21 @@ def _solve(
         if announce:
             _send(connection, "started")
         begin = time.perf_counter()
-        thetas = memory.array(layout, THETAS)[start:stop]
-        context = {name: memory.context(layout, name)[start:stop] for name in layout.context_names()}
+        where = _layout(layout)
+        thetas = memory.array(where, THETAS)[start:stop]
+        context = {name: memory.context(where, name)[start:stop] for name in where.context_names()}
         solved = solve_chunk(adapter, state, thetas, context, start)
-        memory.array(layout, VALUES)[start:stop] = solved.values
-        memory.array(layout, STATUSES)[start:stop] = solved.statuses
+        memory.array(where, VALUES)[start:stop] = solved.values
+        memory.array(where, STATUSES)[start:stop] = solved.statuses
         return "solved", time.perf_counter() - begin, solved.counters
     except AdapterError as error:
         return "failed", *pack(error)
+
+
+@functools.lru_cache(maxsize=1)
+def _layout(pickled: bytes) -> Layout:
+    layout: Layout = pickle.loads(pickled)  # the same for all chunks of a batch
+    return layout
 
 
 def _state(adapters: dict[int, bytes | SolverAdapter], states: States, key: int) -> tuple[SolverAdapter, Any]:

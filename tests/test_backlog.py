@@ -66,3 +66,12 @@ def test_chunks_of_slow_rows_take_the_time_they_should_and_end_small():
     assert max(sizes) == 5
     assert sizes[-4:] == [1, 1, 1, 1]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_there_is_plenty_while_each_worker_has_rows_to_come():
+    backlog = Backlog(12, 0)
+    assert backlog.plenty(6)
+    assert not backlog.plenty(7)
+    backlog.take(3, None)
+    assert not backlog.plenty(6)
+    assert backlog.plenty(3)

@@ -105,6 +105,25 @@ def test_an_instance_that_kills_twice_is_crashed_alone(tmp_path, fault):
             assert solved.counters[RESTARTS] == 4
 
 
+def test_what_a_worker_that_dies_has_in_store_is_solved_by_others(tmp_path):
+    """Workers that know an adapter are given chunks ahead of time, of which those that were not begun are sound."""
+
+    def doubles_late(theta):
+        time.sleep(0.02)
+        if theta[0] == KILLS:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return theta * 2
+
+    adapter = function_adapter(doubles_late, n=2)
+    with ProcessExecutor(2) as executor:
+        check(executor.solve(adapter, batch()), batch())
+        thetas = batch((1, KILLS), (20, KILLS), (39, KILLS), rows=40)
+        solved = executor.solve(adapter, thetas)
+        check(solved, thetas, CRASHED=[1, 20, 39])
+        assert solved.counters[RESTARTS] == 6
+        check(executor.solve(adapter, batch()), batch())
+
+
 def test_workers_that_are_all_killed_from_outside(tmp_path):
     """As the out-of-memory killer does: between batches and in the middle of one."""
     adapter, thetas = function_adapter(slow), np.full((12, 2), 0.1)

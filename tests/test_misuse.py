@@ -413,8 +413,8 @@ MISUSES = {
     # Solvers of one's own.
     "a solution that is no number": (
         lambda: solve(lambda theta: theta * np.nan),
-        "AdapterError: instance 0, sample 0: FunctionAdapter(<lambda>, sense='max', instance_shape=(4,)): expected finite "
-        "numbers in a solution that is OPTIMAL, got nan at (0,); where there is no solution return a status that says "
+        "AdapterError: instance 0, sample 0: FunctionAdapter(<lambda>, sense='max', instance_shape=(4,)): expected "
+        "finite numbers in a solution that is OPTIMAL, got nan at (0,); where there is no solution return a status that says "
         "so, such as Status.INFEASIBLE",
     ),
     "whether it went well for a status": (
@@ -424,7 +424,8 @@ MISUSES = {
     ),
     "a lock for worker processes": (
         lambda: SolverLayer(locked(), executor="processes"),
-        "AdapterError: FunctionAdapter(<lambda>, sense='max', instance_shape=(4,)) cannot be sent to worker processes: ",
+        "AdapterError: FunctionAdapter(<lambda>, sense='max', instance_shape=(4,)) cannot be sent to worker "
+        "processes: ",
     ),
     "context that the function does not take": (
         lambda: solve(lambda theta: theta, context=["price"], price=torch.ones(2)),

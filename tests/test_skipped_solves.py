@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from imle_adapters import ILPAdapter, ILPSpec, ShortestPathAdapter
 from imle_solvers import AIMLE, IMLE, HammingTarget, Normal, SolverLayer, Status, Target
-from imle_solvers.adapter import Parallelism, claims_binary
+from imle_solvers.adapter import Parallelism, Solutions, SolverAdapter, claims_binary
 from imle_solvers.batch_solver import IDENTICAL, KNOWN
 from imle_solvers.blocks import rows_at_once
+from imle_solvers.estimators.base import Solved
+from imle_solvers.estimators.certificate import _find_on_device, find_known
 from imle_solvers.selection import select
 from tests.cases import CASES
 from tests.solvers import StatusAdapter, function_adapter, top_k
@@ -246,3 +248,102 @@ def test_which_programs_are_binary():
     assert not binary.is_binary({"ub": np.ones((1, 3))})
     assert not ILPAdapter(ILPSpec(**knapsack, ub=2, integrality=True)).is_binary({})
     assert not ILPAdapter(ILPSpec(**knapsack, ub=1, integrality=[True, True, False])).is_binary({})
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([torch.float32, torch.float64]),
+    st.sampled_from([None, 0.0, 1.0, 0.01, 0.3]),
+    st.sampled_from([1, 15, 16, 33, 150]),
+)
+def test_the_compiled_certificate_is_that_of_tensors(seed, dtype, temperature, entries):
+    generator = torch.Generator().manual_seed(seed)
+    batch, draws, where = 4, 3, {"generator": generator, "dtype": dtype}
+    scores = torch.randn(batch, entries, **where)
+    noise = None if temperature is None else torch.randn(batch, draws, entries, **where)
+    values = torch.randint(0, 2, (batch, draws, entries), **where)
+    before = scores.unsqueeze(1) if noise is None else torch.add(scores.unsqueeze(1), noise, alpha=temperature)
+    size = torch.rand(batch, draws, entries, **where).mul_(
+        torch.randint(0, 2, before.shape[:1], **where)[:, None, None]
+    )
+    target = before + size * (2 * values - 1)
+    for value in (0.0, -0.0, torch.nan, torch.inf, -torch.inf, 1e30):  # in half of the draws somewhere, or not at all
+        for tensor in (target, values, scores) if noise is None else (target, values, scores, noise):
+            if torch.rand((), generator=generator) < 0.05:
+                tensor.view(-1)[torch.randint(tensor.numel(), (1,), generator=generator)] = value
+    fails = torch.rand(batch, draws, generator=generator) < 0.2
+    solved = Solved(values, None if seed % 2 else ~fails)
+    arguments = temperature or 0.0, scores, target, values, *([noise] if temperature else [])
+    expected = _find_on_device(*arguments)
+    found = find_known(target, scores, noise, temperature or 0.0, solved)
+    none = torch.zeros(batch, draws, dtype=torch.bool)
+    expected = none if expected is None else expected if solved.ok is None else expected & solved.ok
+    assert torch.equal(none if found is None else found, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_step_of_zero_is_known_whatever_the_temperature(dtype):
+    """The kernel must round as torch does, or scores that are the same would differ in their last bits."""
+    scores, noise = torch.randn(50, 7, 13, dtype=dtype), torch.randn(50, 3, 7, 13, dtype=dtype)
+    values = torch.randint(0, 2, noise.shape).to(dtype)
+    for temperature in (1.0, 0.01, 0.3, 7.7):
+        target = torch.add(scores.unsqueeze(1), noise, alpha=temperature)
+        known = find_known(target, scores, noise, temperature, Solved(values, None))
+        assert known is not None and known.all()
+
+
+def test_the_certificate_takes_tensors_of_any_strides():
+    scores = torch.randn(13, 5).t()
+    values = torch.ones(13, 5).t().unsqueeze(1)
+    target = (scores + 1).unsqueeze(1)
+    for noise in (None, torch.zeros(1).expand(5, 1, 13)):
+        known = find_known(target, scores, noise, 1.0, Solved(values, None))
+        assert known is not None and known.all()
+    assert find_known(target[:, :, ::2] - 2, scores[:, ::2], None, 1.0, Solved(values[:, :, ::2], None)) is None
+
+
+def test_rows_are_gathered_and_spread_in_place():
+    """Several blocks of rows of 4096 entries, in memory that already lies there."""
+    rng = np.random.default_rng(0)
+    thetas = rng.random((60, 4096))
+    thetas[rng.integers(0, 60, 20)] = thetas[3]
+    needed = rng.random(60) < 0.7
+    selection = select(thetas, {}, needed)
+    assert selection is not None
+    expected = np.where(needed[:, None], thetas + 1, 0)
+    gathered = selection.gather(rows := thetas.copy())
+    np.testing.assert_array_equal(gathered, thetas[selection.chosen])
+    assert np.shares_memory(gathered, rows)
+    solved = gathered + 1
+    np.testing.assert_array_equal(selection.spread(solved), expected)
+    assert selection.spread(solved, rows) is rows
+    np.testing.assert_array_equal(rows, expected)
+
+
+def test_an_adapter_may_return_theta_overwritten():
+    class InPlace(SolverAdapter):
+        sense = "max"
+        instance_shape = (3,)
+
+        def solve_batch(self, state, thetas, context):
+            thetas *= 2
+            return Solutions(thetas, np.zeros(len(thetas), np.uint8), fresh=True)
+
+    theta = torch.tensor([[1.0, 2, 3], [1, 2, 3], [4, 5, 6], [1, 2, 3], [7, 8, 9]])
+    with SolverLayer(InPlace(), num_workers=0) as layer:
+        assert torch.equal(layer.map(theta), 2 * theta)
+        assert layer.stats().counters[IDENTICAL] == 2
+
+
+def test_gradients_through_a_retained_graph_are_the_same_twice():
+    """A backward pass lets go of what it has used, but not of what another one will need."""
+    layer = SolverLayer(ShortestPathAdapter.grid(4, 4), num_samples=3, num_workers=0)
+    theta = torch.rand(5, 4, 4, requires_grad=True)
+    z = layer(theta)
+    dz = torch.randn(z.shape)
+    gradients = [torch.autograd.grad(z, theta, dz, retain_graph=again)[0] for again in (True, True, False)]
+    assert torch.equal(gradients[0], gradients[1]) and torch.equal(gradients[0], gradients[2])
+    assert gradients[0].any()
+    with pytest.raises(RuntimeError, match="second time"):
+        torch.autograd.grad(z, theta, dz)

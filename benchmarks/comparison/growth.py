@@ -88,7 +88,14 @@ def grow(series: Series, quick: bool) -> dict[str, Any]:
         them; `copies` of S times theta that these amount to; and the exponents with which both grow.
     """
     sizes = series.sizes[2:4] if quick else series.sizes[1:]
-    points = [{"size": size, **in_fresh_process(_measure, series.key, size)} for size in sizes]
+    points = [
+        {
+            "size": size,
+            **in_fresh_process(_milliseconds, series.key, size),
+            **in_fresh_process(_memory, series.key, size),
+        }
+        for size in sizes
+    ]
     last = points[-_FITTED:]
     last_sizes = sizes[-_FITTED:]
     memory = [point["step_mb"] for point in last]
@@ -102,25 +109,36 @@ def grow(series: Series, quick: bool) -> dict[str, Any]:
     }
 
 
-def _measure(key: str, size: int) -> dict[str, float]:
+def _start(key: str, size: int) -> tuple[Contender, Tensor, Tensor]:
+    """The contender, thetas and weights, once compiled kernels are loaded."""
     series = SERIES[key]
     torch.manual_seed(0)
     small, few = series.make(series.sizes[0])
-    small.step(few, torch.randn(few.shape))  # loads compiled kernels
+    small.step(few, torch.randn(few.shape))
     small.close()
     contender, thetas = series.make(size)
-    weights = torch.randn(thetas.shape)
-    step = functools.partial(contender.step, thetas, weights)
-    megabytes = step_peak(step)
+    return contender, thetas, torch.randn(thetas.shape)
+
+
+def _memory(key: str, size: int) -> dict[str, float]:
+    contender, thetas, weights = _start(key, size)
+    megabytes = step_peak(functools.partial(contender.step, thetas, weights))
+    contender.close()
+    theta = thetas.numel() * thetas.element_size() * SERIES[key].samples(size) / MB
+    return {"step_mb": megabytes, "copies": megabytes / theta}
+
+
+def _milliseconds(key: str, size: int) -> dict[str, float]:
+    contender, thetas, weights = _start(key, size)
+    contender.step(thetas, weights)
     seconds: list[float] = []
     until = time.perf_counter() + 0.3
     while len(seconds) < 5 or (len(seconds) < 50 and time.perf_counter() < until):
         start = time.perf_counter()
-        step()
+        contender.step(thetas, weights)
         seconds.append(time.perf_counter() - start)
     contender.close()
-    theta = thetas.numel() * thetas.element_size() * series.samples(size) / MB
-    return {"milliseconds": 1e3 * median(seconds), "step_mb": megabytes, "copies": megabytes / theta}
+    return {"milliseconds": 1e3 * median(seconds)}
 
 
 def _slope(sizes: Sequence[float], values: Sequence[float]) -> float:

@@ -7,6 +7,7 @@ same memory and pays for what it does itself: compiled kernels, tables, models, 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import re
@@ -20,6 +21,8 @@ from typing import Any
 from comparison.rows import ROWS
 
 MB = 2**20
+
+_MMAP_THRESHOLD = -3  # mallopt's name for the size from which on memory is taken from the system, and given back
 
 
 def memory_of(key: str, name: str, batch: int, size: int) -> dict[str, float]:
@@ -62,7 +65,14 @@ def in_fresh_process(function: Callable[..., dict[str, float]], *arguments: Any)
 
 
 def step_peak(step: Callable[[], Any]) -> float:
-    """MB by which a call raises the memory of this process at its peak."""
+    """MB by which a call raises the memory of this process at its peak.
+
+    From here on the process gives back at once what it frees. By itself glibc keeps holes for later, which are counted
+    as held: from one run to the next, those of a step amount to one to four times the batch.
+    """
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 2**16)
     if not sys.platform.startswith("linux"):  # only the peak of the whole life is known
         before = _life_peak()
         step()

@@ -114,11 +114,13 @@ class AIMLE(PerturbAndMAP):
         size = self.step_size(scores.unsqueeze(1).expand_as(dz), torch.where(like(active, dz), dz, 0.0))
         center = self.alpha * scores.unsqueeze(1)
         target = shift(center - size * dz, noise, self.target_noise_temperature)
-        solved, known = Solved(values, ok), self._known(solve, target, saved)
+        solved = Solved(values, ok)
+        known = self._known(solve, target, scores, noise, solved)
         if self.symmetric:
             other = shift(center + size * dz, noise, self.target_noise_temperature)
             masks = [
-                torch.zeros_like(active) if mask is None else mask for mask in (self._known(solve, other, saved), known)
+                torch.zeros_like(active) if mask is None else mask
+                for mask in (self._known(solve, other, scores, noise, solved), known)
             ]
             targets, known = torch.cat([other, target], dim=1), torch.cat(masks, dim=1)
             both = solve_unknown(solve, targets, known, solved.repeat(2), owned=True)

@@ -24,10 +24,12 @@ class Solved:
     Attributes:
         values: (B, M, *solution_shape), zero where a solve failed and the layer was told to go on.
         ok: (B, M) bool, False where it failed; None where all went well.
+        owned: whether nobody else needs the values, so that they may be overwritten.
     """
 
     values: Tensor
     ok: Tensor | None
+    owned: bool = False
 
     def split(self, size: int, dim: int = 1) -> list[Solved]:
         """Parts of that many draws each, for solves that were fused into one batch; or, with `dim=0`, instances."""
@@ -125,6 +127,9 @@ class Sampling:
 Saved = tuple[Any, ...]
 """Tensors, or None in their place, that `draw` leaves for `gradient`."""
 
+SCORES = "scores"
+"""Stands for the scores among what `draw` leaves: they are made of theta again, and take no memory until then."""
+
 
 class Estimator(nn.Module):
     """A way to solve forward and to estimate the gradient backward.
@@ -147,7 +152,7 @@ class Estimator(nn.Module):
             sampling: S * M draws an instance.
 
         Returns:
-            The solutions, (B, S * M, *solution_shape), and the tensors that `gradient` needs.
+            The solutions, (B, S * M, *solution_shape), and the tensors that `gradient` needs, `SCORES` for the scores.
         """
         raise NotImplementedError
 
@@ -155,7 +160,8 @@ class Estimator(nn.Module):
         """Estimates dL/dscores, (B, *instance_shape).
 
         Args:
-            saved: what `draw` returned.
+            saved: what `draw` returned, with the scores in place of `SCORES`. Nobody else holds on to it, unless the
+                graph is retained.
             dz: (B, S * M, *solution_shape), dL/dz of every draw; that of a mean of M draws comes to each unscaled.
             solve: the solver.
             sampling: how it was drawn.
@@ -182,8 +188,9 @@ class _Estimate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, theta: Tensor, estimator: Estimator, solve: Solve, sampling: Sampling) -> Tensor:
-        solved, saved = estimator.draw(-theta if solve.sign < 0 else theta, solve, sampling)
-        ctx.save_for_backward(*saved)
+        solved, saved = estimator.draw(_turned(theta, solve), solve, sampling)
+        ctx.save_for_backward(*(theta if tensor is SCORES else tensor for tensor in saved))
+        ctx.of_theta = [tensor is SCORES for tensor in saved]
         ctx.estimator, ctx.solve, ctx.sampling = estimator, solve, sampling
         if sampling.group == 1 or not sampling.average:
             return solved.values
@@ -195,5 +202,21 @@ class _Estimate(torch.autograd.Function):
     def backward(ctx: Any, dz: Tensor) -> tuple[Tensor, None, None, None]:
         if ctx.sampling.group > 1 and ctx.sampling.average:
             dz = dz.repeat_interleave(ctx.sampling.group, dim=1)
-        gradient = ctx.estimator.gradient(ctx.saved_tensors, dz, ctx.solve, ctx.sampling)
-        return (-gradient if ctx.solve.sign < 0 else gradient), None, None, None
+        gradient = ctx.estimator.gradient(_take_saved(ctx), dz, ctx.solve, ctx.sampling)
+        return _turned(gradient, ctx.solve), None, None, None
+
+
+def _turned(theta: Tensor, solve: Solve) -> Tensor:
+    """Between theta's sense and max form."""
+    return -theta if solve.sign < 0 else theta
+
+
+def _take_saved(ctx: Any) -> Saved:
+    saved = tuple(
+        _turned(tensor, ctx.solve) if of_theta else tensor
+        for tensor, of_theta in zip(ctx.saved_tensors, ctx.of_theta, strict=True)
+    )
+    # Unless the graph is retained, so that an estimator can let go of each tensor once it has used it. Older versions
+    # of PyTorch do it after the backward pass only.
+    getattr(ctx, "maybe_clear_saved_tensors", int)()
+    return saved

@@ -14,6 +14,7 @@ If several solutions are optimal for t, a solver may return another one of them 
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from imle_solvers.blocks import rows_at_once
 from imle_solvers.estimators.base import Solve, Solved
+from imle_solvers.graph_break import graph_break
 
 _FEW = 64
 """Entries of a step that are looked at first: they nearly always tell that the rest need not be."""
@@ -48,10 +50,46 @@ def find_known(
     entries = math.prod(target.shape[2:])
     if entries == 0:
         return None
-    rows = [tensor.reshape(batch, draws, entries) for tensor in (target, solved.values)]
+    tensors = [target, solved.values]
     if noise is not None and temperature != 0:
-        rows.append(noise.reshape(batch, draws, entries))
-    before = scores.reshape(batch, 1, entries)
+        tensors.append(noise)
+    rows = [tensor.reshape(batch, draws, entries) for tensor in tensors]
+    plain = scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64)
+    find = _find_on_host if plain and all(tensor.dtype == scores.dtype for tensor in tensors) else _find_on_device
+    known = find(temperature, scores.reshape(batch, entries), *rows)
+    return known if known is None or solved.ok is None else known & solved.ok
+
+
+@graph_break
+def _find_on_host(
+    temperature: float, scores: Tensor, target: Tensor, values: Tensor, noise: Tensor | None = None
+) -> Tensor | None:
+    from imle_solvers import certificate_kernels  # here, as Numba takes a while to import
+
+    known = torch.empty(target.shape[:2], dtype=torch.bool, device=target.device)
+    target_, values_, scores_, noise_ = (
+        tensor.detach().resolve_neg().contiguous().numpy()
+        for tensor in (target, values, scores, target if noise is None else noise)
+    )
+    found = certificate_kernels.mark_known(
+        target_, values_, scores_, noise_, temperature, noise is not None, _adds_fused(), known.numpy()
+    )
+    return known if found else None
+
+
+@functools.cache
+def _adds_fused() -> bool:
+    """Whether `torch.add` rounds once where it multiplies by alpha: on most processors, and the kernel must, too."""
+    one, other = (torch.full((64,), value, device="cpu") for value in (-1 - 2.0**-11, 1 + 2.0**-12))
+    return bool(torch.add(one, other, alpha=1 + 2.0**-12)[0] != 0)
+
+
+def _find_on_device(
+    temperature: float, scores: Tensor, target: Tensor, values: Tensor, noise: Tensor | None = None
+) -> Tensor | None:
+    batch, draws, entries = target.shape
+    rows = [target, values, *([] if noise is None else [noise])]
+    before = scores.unsqueeze(1)
     likely = _favoured(temperature, before[..., :_FEW], *(tensor[..., :_FEW] for tensor in rows)).nonzero()
     if len(likely) == 0:
         return None
@@ -61,7 +99,7 @@ def find_known(
         known[instance, draw] = _favoured(
             temperature, before[instance, 0], *(tensor[instance, draw] for tensor in rows)
         )
-    return known if solved.ok is None else known & solved.ok
+    return known
 
 
 def _favoured(
@@ -89,4 +127,5 @@ def solve_unknown(solve: Solve, target: Tensor, known: Tensor | None, solved: So
         return solve(target, owned=owned, skip_nonfinite=True)
     fresh = solve(target, needed=~known, owned=owned, skip_nonfinite=True)
     mask = known.reshape(*known.shape, *(1 for _ in solved.values.shape[2:]))
-    return Solved(solved.values.where(mask, fresh.values), fresh.ok)
+    out = fresh.values if fresh.owned and fresh.values.dtype == solved.values.dtype else None
+    return Solved(torch.where(mask, solved.values, fresh.values, out=out), fresh.ok, owned=True)

@@ -12,7 +12,7 @@ from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import solve_unknown
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, mean_difference, shift
 from imle_solvers.noise import Noise
-from imle_solvers.target import Target
+from imle_solvers.target import HammingTarget, Target
 
 
 @explain_arguments()
@@ -71,11 +71,14 @@ class IMLE(PerturbAndMAP):
     def gradient(self, saved: Saved, dz: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
         """The mean difference between samples and targets."""
         scores, noise, values, ok = saved
+        solved = Solved(values, ok)
         target = self.target(scores.unsqueeze(1), dz)
-        perturbed = shift(target, noise, self.target_noise_temperature)
-        owned = perturbed is not target
-        del target  # each of these is as large as all samples
-        solved, known = Solved(values, ok), self._known(solve, perturbed, saved)
+        fresh = type(self.target) in (Target, HammingTarget)  # who knows what a function of the user's returns
+        perturbed = shift(target, noise, self.target_noise_temperature, owned=fresh)
+        owned = fresh or perturbed is not target
+        del target  # each of these is as large as all samples, and what is not needed makes room for their solutions
+        known = self._known(solve, perturbed, scores, noise, solved)
+        del saved, scores, noise, values
         behind = solve_unknown(solve, perturbed, known, solved, owned)
         del perturbed
         gradient = mean_difference(solved, behind)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from imle_solvers.arguments import check_count, is_finite
 from imle_solvers.blocks import rows_at_once
-from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
+from imle_solvers.estimators.base import SCORES, Estimator, Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import find_known
 from imle_solvers.noise import Noise, resolve_noise
 
@@ -61,15 +61,18 @@ class PerturbAndMAP(Estimator):
         if sampling.draws > 1 and (noise is None or self.input_noise_temperature == 0):
             repeated = repeated.expand(-1, sampling.draws, *scores.shape[1:])
         perturbed = shift(repeated, noise, self.input_noise_temperature)
-        solved = solve(perturbed, owned=perturbed is not repeated)
-        return solved, (scores, noise, solved.values, solved.ok)
+        owned = perturbed is not repeated
+        del scores, repeated  # each of these may be as large as all samples
+        solved = solve(perturbed, owned=owned)
+        return solved, (SCORES, noise, solved.values, solved.ok)
 
-    def _known(self, solve: Solve, target: Tensor, saved: Saved) -> Tensor | None:
+    def _known(
+        self, solve: Solve, target: Tensor, scores: Tensor, noise: Tensor | None, solved: Solved
+    ) -> Tensor | None:
         """Which solutions of the target need no solving, (B, M) bool; None if there are none."""
         if not (self.skip_known and solve.binary):
             return None
-        scores, noise, values, ok = saved
-        return find_known(target, scores, noise, self.input_noise_temperature, Solved(values, ok))
+        return find_known(target, scores, noise, self.input_noise_temperature, solved)
 
     def check_shapes(self, instance_shape: tuple[int, ...], solution_shape: tuple[int, ...]) -> None:
         """Raises `ValueError` unless solutions have theta's shape."""
@@ -118,14 +121,20 @@ def check_noise(owner: str, noise: Any, expected: str) -> None:
         pass
 
 
-def shift(scores: Tensor, noise: Tensor | None, temperature: float) -> Tensor:
-    """Scores under noise."""
-    return scores if noise is None or temperature == 0 else torch.add(scores, noise, alpha=temperature)
+def shift(scores: Tensor, noise: Tensor | None, temperature: float, *, owned: bool = False) -> Tensor:
+    """Scores under noise; with `owned`, they may be overwritten, and are (B, M, *shape) for (B, M, *shape) of noise."""
+    if noise is None or temperature == 0:
+        return scores
+    return scores.add_(noise, alpha=temperature) if owned else torch.add(scores, noise, alpha=temperature)
 
 
 def difference(one: Solved, other: Solved) -> Tensor:
-    """The first minus the other, (B, M, *shape), zero where either solve failed: it teaches nothing."""
-    result = one.values - other.values
+    """The first minus the other, (B, M, *shape), zero where either solve failed: it teaches nothing.
+
+    The other is gone afterwards if it is `owned`.
+    """
+    out = other.values if other.owned and other.values.dtype == one.values.dtype else None
+    result = torch.sub(one.values, other.values, out=out)
     for ok in (one.ok, other.ok):
         if ok is not None:
             result = torch.where(like(ok, result), result, 0.0)

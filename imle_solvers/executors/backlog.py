@@ -8,6 +8,9 @@ from collections import Counter, deque
 Chunk = tuple[int, int]
 """Consecutive rows, from the first to before the second."""
 
+_AHEAD = 2
+"""Rows for each worker that are kept for those who are free, so that all end together."""
+
 RESTARTS = "worker restarts"
 """Counts, among an adapter's own, the workers that died or hung and were replaced."""
 
@@ -30,6 +33,10 @@ class Backlog:
     def __bool__(self) -> bool:
         """Whether there are any."""
         return bool(self._returned) or self._next_row < self._rows
+
+    def plenty(self, workers: int) -> bool:
+        """Whether there are rows to give out ahead of time, which nobody else could then take over."""
+        return self._rows - self._next_row >= _AHEAD * workers
 
     def take(self, workers: int, row_seconds: float | None) -> Chunk:
         """The next rows for a worker.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
+import pickle
+import select
 import subprocess
 import time
 import weakref
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
 
 import numpy as np
 
@@ -45,6 +47,7 @@ class _Worker(WorkerProcess):
         known, built: the adapters that it was sent, and those whose state it has.
         dropped: the adapters that it is to be told to forget.
         chunk: the rows that it was given; None: none.
+        ahead: rows that it was given to solve after these, so that it need not wait for the parent; None: none.
         started: whether it has begun to solve them.
         proven: whether it has ever begun to solve any.
         deadline: when it must have solved them, by the monotonic clock.
@@ -59,22 +62,43 @@ class _Worker(WorkerProcess):
         self.built: set[int] = set()
         self.dropped: list[int] = []
         self.chunk: Chunk | None = None
+        self.ahead: Chunk | None = None
         self.deadline: float | None = None
 
 
 @dataclass
 class _Batch:
-    """What is left to do of a batch."""
+    """What is left to do of a batch.
+
+    Attributes:
+        busy: the workers that are heard of, by the descriptors of their connections.
+        poll: of these. To list all workers for each message would take longer than the message.
+    """
 
     key: int
     pickled: bytes
     layout: Layout
+    pickled_layout: bytes
     thetas: FloatArray
     report: Report
     progress: Progress | None
     backlog: Backlog
     counters: Counter[str] = field(default_factory=Counter)
     failure: AdapterError | None = None
+    busy: dict[int, _Worker] = field(default_factory=dict)
+    poll: select.poll = field(default_factory=select.poll)
+
+    def expect(self, worker: _Worker) -> None:
+        """Listens to a worker that was given rows."""
+        descriptor = worker.connection.fileno()
+        self.busy[descriptor] = worker
+        self.poll.register(descriptor, select.POLLIN)
+
+    def leave(self, worker: _Worker) -> None:
+        """Listens to it no more."""
+        descriptor = worker.connection.fileno()
+        if self.busy.pop(descriptor, None) is not None:
+            self.poll.unregister(descriptor)
 
 
 class Pool:
@@ -152,14 +176,13 @@ class Pool:
         report.copying = time.perf_counter() - begin
         # With a timeout one by one, so that a worker that hangs takes no other row with it.
         backlog = Backlog(len(thetas), _CHUNK_SECONDS if self._timeout is None else 0)
-        batch = _Batch(key, pickled, layout, thetas, report, progress, backlog)
-        for worker in self._workers:
-            self._hand_out(worker, batch)
-        while busy := [worker for worker in self._workers if worker.chunk is not None]:
-            ready = wait([worker.connection for worker in busy], self._patience())
-            for worker in busy:
-                if worker.connection in ready:
-                    self._hear(worker, batch)
+        batch = _Batch(key, pickled, layout, pickle.dumps(layout), thetas, report, progress, backlog)
+        for hand_out in (self._hand_out, self._hand_ahead):
+            for worker in self._workers:
+                hand_out(worker, batch)
+        while batch.busy:
+            for descriptor, _ in batch.poll.poll(self._patience()):
+                self._hear(batch.busy[descriptor], batch)
             self._end_overdue(batch)
             if batch.backlog:  # of a worker that died, when others had nothing left to do
                 for worker in self._workers:
@@ -176,7 +199,7 @@ class Pool:
         """Gives a worker its next chunk, if there is one."""
         if batch.failure is not None or not batch.backlog:
             return
-        chunk = batch.backlog.take(len(self._workers), self._row_seconds.get(batch.key))
+        chunk = self._take(batch)
         built = batch.key in worker.built
         # Word that it has started takes time, so it is asked for only where it tells something.
         announce = not built or self._timeout is not None
@@ -186,13 +209,25 @@ class Pool:
             return
         try:
             self._introduce(worker, batch.key, batch.pickled)
-            worker.send("solve", batch.key, batch.layout, *chunk, announce)
+            worker.send("solve", batch.key, batch.pickled_layout, *chunk, announce)
         except OSError:
             self._replace(worker, batch)
             return
+        batch.expect(worker)
         worker.started = not announce
         if built:  # otherwise when it has: making the state is not the instance's fault
             self._start_clock(worker)
+
+    def _hand_ahead(self, worker: _Worker, batch: _Batch) -> None:
+        """Gives a worker that is at a chunk the next one, as long as there is plenty for all to end together."""
+        free = worker.chunk is not None and worker.ahead is None and batch.key in worker.built
+        if free and self._timeout is None and batch.failure is None and batch.backlog.plenty(len(self._workers)):
+            worker.ahead = self._take(batch)
+            with contextlib.suppress(OSError):  # of its end the connection tells
+                worker.send("solve", batch.key, batch.pickled_layout, *worker.ahead, False)
+
+    def _take(self, batch: _Batch) -> Chunk:
+        return batch.backlog.take(len(self._workers), self._row_seconds.get(batch.key))
 
     def _introduce(self, worker: _Worker, key: int, pickled: bytes) -> None:
         """Tells a worker of adapters that are gone, and of this one unless it knows it."""
@@ -222,7 +257,7 @@ class Pool:
             self._start_clock(worker)
             return
         start, stop = worker.chunk
-        worker.chunk = worker.deadline = None
+        worker.chunk, worker.ahead, worker.deadline = worker.ahead, None, None
         if kind == "solved":
             seconds, counters = rest
             batch.counters.update(counters)
@@ -232,16 +267,23 @@ class Pool:
                 batch.progress(stop - start)
         else:
             batch.failure = first_of(batch.failure, unpack(*rest))
-        self._hand_out(worker, batch)
+        if worker.chunk is None:
+            batch.leave(worker)
+            self._hand_out(worker, batch)
+        self._hand_ahead(worker, batch)
 
     def _measure(self, key: int, seconds: float) -> None:
         known = self._row_seconds.get(key, seconds)
         self._row_seconds[key] = 0.7 * known + 0.3 * seconds
 
-    def _patience(self) -> float | None:
-        """Seconds until the first deadline, or until it is worth another look."""
+    def _patience(self) -> int | None:
+        """Milliseconds until the first deadline, or until it is worth another look."""
+        if self._timeout is None:
+            return None
         deadlines = [worker.deadline for worker in self._workers if worker.deadline is not None]
-        return min(_LONGEST_WAIT, max(0.0, min(deadlines) - time.monotonic())) if deadlines else None
+        if not deadlines:
+            return None
+        return math.ceil(1e3 * min(_LONGEST_WAIT, max(0.0, min(deadlines) - time.monotonic())))
 
     def _end_overdue(self, batch: _Batch) -> None:
         for worker in self._workers:
@@ -273,6 +315,7 @@ class Pool:
             while worker.connection.poll():  # its last words, which may not have been read
                 kind = worker.receive()[0]
                 worker.ready, worker.started = True, worker.started or kind == "started"
+        batch.leave(worker)
         worker.release()
         batch.counters[RESTARTS] += 1
         _log.warning("worker process %d ended %s and is replaced", worker.process.pid, worker.how)
@@ -290,6 +333,8 @@ class Pool:
                     f"{_FALSE_STARTS} worker processes in a row ended while {doing}, the last {worker.how}"
                 )
             batch.backlog.put_back(worker.chunk)
+        if worker.ahead is not None:
+            batch.backlog.put_back(worker.ahead)
         index = self._workers.index(worker)
         self._workers[index] = self._start()
         self._hand_out(self._workers[index], batch)
