@@ -414,8 +414,8 @@ MISUSES = {
     "a solution that is no number": (
         lambda: solve(lambda theta: theta * np.nan),
         "AdapterError: instance 0, sample 0: FunctionAdapter(<lambda>, sense='max', instance_shape=(4,)): expected "
-        "finite numbers in a solution that is OPTIMAL, got nan at (0,); where there is no solution return a status that says "
-        "so, such as Status.INFEASIBLE",
+        "finite numbers in a solution that is OPTIMAL, got nan at (0,); where there is no solution return a status "
+        "that says so, such as Status.INFEASIBLE",
     ),
     "whether it went well for a status": (
         lambda: solve(lambda theta: (theta, True)),
