@@ -366,4 +366,4 @@ def test_ten_thousand_batches_leak_nothing():
         assert processes == [os.getpid(), *pids(executor)]
         assert len(os.listdir("/proc/self/fd")) == files
     for one, other in zip(before, after, strict=True):
-        assert other < 1.01 * one
+        assert other < max(1.01 * one, one + 1000)  # a leak of 100 bytes a batch
