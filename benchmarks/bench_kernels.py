@@ -26,9 +26,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra, minimum_spanning_tree
 
-from imle_adapters.assignment import AssignmentAdapter
-from imle_adapters.shortest_path import ShortestPathAdapter
-from imle_adapters.spanning_tree import MaxSpanningTreeAdapter
+from imle_adapters.assignment.adapter import AssignmentAdapter
+from imle_adapters.graphs.shortest_path import ShortestPathAdapter
+from imle_adapters.graphs.spanning_tree import MaxSpanningTreeAdapter
 from imle_solvers.adapter import SolverAdapter
 
 Thetas = NDArray[np.float32]
@@ -41,9 +41,9 @@ WARCRAFT_COSTS, WARCRAFT_SHARES = (0.8, 1.2, 5.3, 7.7, 9.2), (0.36, 0.42, 0.05, 
 
 COMPILE = """
 import time, numpy as np
-from imle_adapters.assignment import AssignmentAdapter
-from imle_adapters.shortest_path import ShortestPathAdapter
-from imle_adapters.spanning_tree import MaxSpanningTreeAdapter
+from imle_adapters.assignment.adapter import AssignmentAdapter
+from imle_adapters.graphs.shortest_path import ShortestPathAdapter
+from imle_adapters.graphs.spanning_tree import MaxSpanningTreeAdapter
 import networkx as nx
 adapters = {
     "grid, vertex costs": ShortestPathAdapter.grid(4, 4),

@@ -15,7 +15,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from imle_solvers.noise import Noise, SumOfGamma
+from imle_solvers.noise.distributions import Noise, SumOfGamma
 
 # Shape, k, terms.
 SETTINGS = [((64, 10, 30, 30), 39.0, 100), ((70, 4, 12, 12), 15.6, 10), ((8, 10, 435), 29.0, 10), ((64, 10), 5.0, 10)]

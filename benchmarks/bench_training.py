@@ -27,7 +27,7 @@ PARTS = {
     "whole step": [("warcraft_training.py", "_epoch")],
     "layer": [("layer.py", "_draw"), ("estimators/base.py", "backward")],
     "solves": [("executors/base.py", "solve")],
-    "noise": [("noise.py", "sample")],
+    "noise": [("distributions.py", "sample")],
     "certificate": [("certificate.py", "find_known")],
     "target": [("target.py", "__call__")],
     "selection": [("selection.py", "select")],

@@ -35,29 +35,29 @@ if TYPE_CHECKING:
     from imle_solvers.estimators import Identity as Identity
     from imle_solvers.estimators import PerturbedOptimizer as PerturbedOptimizer
     from imle_solvers.estimators import StraightThrough as StraightThrough
-    from imle_solvers.executors import AutoExecutor as AutoExecutor
-    from imle_solvers.executors import Executor as Executor
-    from imle_solvers.executors import ProcessExecutor as ProcessExecutor
-    from imle_solvers.executors import RayExecutor as RayExecutor
-    from imle_solvers.executors import SerialExecutor as SerialExecutor
-    from imle_solvers.executors import SolutionCache as SolutionCache
-    from imle_solvers.executors import ThreadExecutor as ThreadExecutor
+    from imle_solvers.estimators.target import HammingTarget as HammingTarget
+    from imle_solvers.estimators.target import Target as Target
+    from imle_solvers.executors.auto import AutoExecutor as AutoExecutor
+    from imle_solvers.executors.base import Executor as Executor
+    from imle_solvers.executors.cache import SolutionCache as SolutionCache
+    from imle_solvers.executors.cluster.executor import RayExecutor as RayExecutor
+    from imle_solvers.executors.processes.executor import ProcessExecutor as ProcessExecutor
+    from imle_solvers.executors.serial import SerialExecutor as SerialExecutor
+    from imle_solvers.executors.threads import ThreadExecutor as ThreadExecutor
     from imle_solvers.function_adapter import FunctionAdapter as FunctionAdapter
     from imle_solvers.layer import SolverLayer as SolverLayer
-    from imle_solvers.losses import FenchelYoungLoss as FenchelYoungLoss
-    from imle_solvers.losses import ScoreFunctionLoss as ScoreFunctionLoss
-    from imle_solvers.losses import SPOPlusLoss as SPOPlusLoss
-    from imle_solvers.noise import Gumbel as Gumbel
-    from imle_solvers.noise import Noise as Noise
-    from imle_solvers.noise import Normal as Normal
-    from imle_solvers.noise import SumOfGamma as SumOfGamma
+    from imle_solvers.losses.fenchel_young import FenchelYoungLoss as FenchelYoungLoss
+    from imle_solvers.losses.score_function import ScoreFunctionLoss as ScoreFunctionLoss
+    from imle_solvers.losses.spo_plus import SPOPlusLoss as SPOPlusLoss
+    from imle_solvers.noise.distributions import Gumbel as Gumbel
+    from imle_solvers.noise.distributions import Noise as Noise
+    from imle_solvers.noise.distributions import Normal as Normal
+    from imle_solvers.noise.distributions import SumOfGamma as SumOfGamma
     from imle_solvers.registry import available_adapters as available_adapters
     from imle_solvers.registry import make_adapter as make_adapter
     from imle_solvers.registry import register_adapter as register_adapter
-    from imle_solvers.stats import Stats as Stats
+    from imle_solvers.solving.stats import Stats as Stats
     from imle_solvers.status import Status as Status
-    from imle_solvers.target import HammingTarget as HammingTarget
-    from imle_solvers.target import Target as Target
 
 _EXPORTS = {
     "adapter": ("Parallelism", "Solutions", "SolverAdapter"),
@@ -89,23 +89,21 @@ _EXPORTS = {
         "PerturbedOptimizer",
         "StraightThrough",
     ),
-    "executors": (
-        "AutoExecutor",
-        "Executor",
-        "ProcessExecutor",
-        "RayExecutor",
-        "SerialExecutor",
-        "SolutionCache",
-        "ThreadExecutor",
-    ),
+    "executors.auto": ("AutoExecutor",),
+    "executors.base": ("Executor",),
+    "executors.cache": ("SolutionCache",),
+    "executors.cluster.executor": ("RayExecutor",),
+    "executors.processes.executor": ("ProcessExecutor",),
+    "executors.serial": ("SerialExecutor",),
+    "executors.threads": ("ThreadExecutor",),
     "function_adapter": ("FunctionAdapter",),
     "layer": ("SolverLayer",),
     "losses": ("FenchelYoungLoss", "SPOPlusLoss", "ScoreFunctionLoss"),
-    "noise": ("Gumbel", "Noise", "Normal", "SumOfGamma"),
+    "noise.distributions": ("Gumbel", "Noise", "Normal", "SumOfGamma"),
     "registry": ("available_adapters", "make_adapter", "register_adapter"),
-    "stats": ("Stats",),
+    "solving.stats": ("Stats",),
     "status": ("Status",),
-    "target": ("HammingTarget", "Target"),
+    "estimators.target": ("HammingTarget", "Target"),
 }
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 

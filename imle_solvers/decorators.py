@@ -16,17 +16,17 @@ from typing import Any
 import torch
 from torch import Size, Tensor, nn
 
-from imle_solvers.batch_solver import BatchSolver, check_tensor, prepare_context
 from imle_solvers.estimators.aimle import AIMLE
 from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, check_temperature, difference, shift
 from imle_solvers.estimators.straight_through import StraightThrough
-from imle_solvers.executors import SerialExecutor
+from imle_solvers.executors.serial import SerialExecutor
 from imle_solvers.function_adapter import FunctionAdapter
-from imle_solvers.graph_break import graph_break
-from imle_solvers.noise import Gumbel, Noise, SumOfGamma
-from imle_solvers.ranks import generator_of_rank
-from imle_solvers.stats import Stats
+from imle_solvers.noise.distributions import Gumbel, Noise, SumOfGamma
+from imle_solvers.noise.ranks import generator_of_rank
+from imle_solvers.pytorch.graph_break import graph_break
+from imle_solvers.solving.batch_solver import BatchSolver, check_tensor, prepare_context
+from imle_solvers.solving.stats import Stats
 
 Solver = Callable[..., Tensor]
 

@@ -11,15 +11,17 @@ from torch import Generator, Tensor, nn
 
 from imle_solvers.adapter import Parallelism, SolverAdapter
 from imle_solvers.arguments import explain_arguments
-from imle_solvers.batch_solver import BatchSolver, OnFailure, check_tensor, prepare_context
 from imle_solvers.contract import check_adapter_attributes
 from imle_solvers.errors import ClosedError
 from imle_solvers.estimators import IMLE, Estimator
 from imle_solvers.estimators.base import Sampling
-from imle_solvers.executors import Executor, SerialExecutor, make_executor
-from imle_solvers.graph_break import graph_break
-from imle_solvers.noise import resolve_noise
-from imle_solvers.stats import Stats
+from imle_solvers.executors.base import Executor
+from imle_solvers.executors.by_name import make_executor
+from imle_solvers.executors.serial import SerialExecutor
+from imle_solvers.noise.distributions import resolve_noise
+from imle_solvers.pytorch.graph_break import graph_break
+from imle_solvers.solving.batch_solver import BatchSolver, OnFailure, check_tensor, prepare_context
+from imle_solvers.solving.stats import Stats
 
 
 @explain_arguments()

@@ -14,8 +14,11 @@ from torch import Tensor
 from imle_solvers.adapter import Parallelism, SolverAdapter, claims_binary
 from imle_solvers.contract import check_adapter_attributes
 from imle_solvers.errors import AdapterError, ImleSolversError, InputError
-from imle_solvers.executors import Executor, ProcessExecutor, SerialExecutor, ThreadExecutor
+from imle_solvers.executors.base import Executor
 from imle_solvers.executors.pickled import pickled
+from imle_solvers.executors.processes.executor import ProcessExecutor
+from imle_solvers.executors.serial import SerialExecutor
+from imle_solvers.executors.threads import ThreadExecutor
 from imle_solvers.layer import SolverLayer
 
 

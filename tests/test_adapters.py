@@ -123,7 +123,7 @@ def test_what_is_wrong_with_theta_is_no_fault_of_the_adapter():
 def test_importing_an_adapter_imports_no_torch():
     """Workers do that, and must stay small."""
     code = """
-import sys, imle_solvers, imle_solvers.worker, imle_adapters
+import sys, imle_solvers, imle_solvers.executors.processes.worker, imle_adapters
 from imle_solvers import SolverAdapter, FunctionAdapter, register_adapter, make_adapter, Status, Solutions
 from imle_adapters import *
 sys.exit("torch" in sys.modules)

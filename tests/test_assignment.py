@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from imle_adapters import AssignmentAdapter
-from imle_adapters.assignment_kernels import assignments
+from imle_adapters.assignment.kernels import assignments
 from imle_solvers import InputError, SolveError, SolverLayer, Status, ThreadExecutor
 
 BACKENDS = ("compiled", "scipy")

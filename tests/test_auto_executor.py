@@ -13,8 +13,9 @@ import torch
 from imle_adapters import ShortestPathAdapter, TopKAdapter
 from imle_solvers import AdapterError, AutoExecutor, SerialExecutor, SolverLayer, ThreadExecutor
 from imle_solvers.adapter import Parallelism
-from imle_solvers.executors import auto, make_executor
+from imle_solvers.executors import auto
 from imle_solvers.executors.auto import _Record
+from imle_solvers.executors.by_name import make_executor
 from tests.solvers import fail_on_negative, function_adapter, identity, top_k
 
 START = auto._START_SECONDS["processes"]

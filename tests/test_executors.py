@@ -30,8 +30,8 @@ from imle_solvers import (
     Status,
     ThreadExecutor,
 )
-from imle_solvers.executors import make_executor
 from imle_solvers.executors.base import chunk_bounds
+from imle_solvers.executors.by_name import make_executor
 from tests.solvers import (
     CountingAdapter,
     UnbuildableAdapter,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec, available_backends
-from imle_adapters.ilp.engine import COST_EXPONENT, scaled
+from imle_adapters.ilp.engines.engine import COST_EXPONENT, scaled
 from imle_solvers.adapter import Parallelism
 from imle_solvers.status import Status
 from tests.ilp_instances import best_value, knapsack

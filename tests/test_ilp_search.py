@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec, fastest_settings
-from imle_adapters.ilp import search as search_module
+from imle_adapters.ilp.engines import search as search_module
+from imle_adapters.ilp.engines.search import Found, Search
 from imle_adapters.ilp.program import Program
-from imle_adapters.ilp.search import Found, Search
 from imle_solvers.errors import AdapterError
 from imle_solvers.status import Status
 from tests.ilp_instances import covering, data, feasible_points, knapsack, limited_assignment, mknap1, programs

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec
-from imle_adapters.ilp.glop import UnimodularEngine
+from imle_adapters.ilp.engines.glop import UnimodularEngine
 from imle_adapters.ilp.unimodular import unimodular_rows
 from imle_solvers import SolverLayer
 from imle_solvers.status import Status

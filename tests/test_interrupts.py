@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec
-from imle_adapters.ilp.backends import available_backends
+from imle_adapters.ilp.engines.backends import available_backends
 from imle_solvers import FunctionAdapter, SerialExecutor, SolverLayer, ThreadExecutor, waiting
 from imle_solvers.executors import base
 from tests.cases import CASES

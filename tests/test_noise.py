@@ -11,7 +11,7 @@ import torch
 
 from imle_adapters import TopKAdapter
 from imle_solvers import IMLE, Gumbel, Normal, SolverLayer, SumOfGamma
-from imle_solvers.noise import resolve_noise
+from imle_solvers.noise.distributions import resolve_noise
 from tests.solvers import top_k
 
 NOISES = [SumOfGamma(3.0, 5), SumOfGamma(15.6), SumOfGamma(15.6, method="gamma"), Gumbel(), Normal()]

@@ -116,7 +116,7 @@ def test_a_name_that_two_packages_register_is_nobodys(install):
     assert available_adapters().count("top_k") == 1
     expected = (
         "several packages register an adapter called 'top_k': .*the package "
-        r"(imle-solvers \S+ .as imle_adapters.top_k:TopKAdapter.|plugin 1.0 .as plugin_module:Plugin.)"
+        r"(imle-solvers \S+ .as imle_adapters.selection.top_k:TopKAdapter.|plugin 1.0 .as plugin_module:Plugin.)"
         " and the package (imle-solvers|plugin)"
     )
     with pytest.raises(ValueError, match=expected):

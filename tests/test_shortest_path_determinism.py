@@ -12,7 +12,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from imle_adapters.shortest_path import ShortestPathAdapter
+from imle_adapters.graphs.shortest_path import ShortestPathAdapter
 from imle_solvers.compilation import compiled
 
 ADAPTERS = {
@@ -79,7 +79,7 @@ PROGRAM = """
 import sys
 import numpy as np
 from imle_solvers.compilation import compiled
-from imle_adapters.shortest_path import ShortestPathAdapter
+from imle_adapters.graphs.shortest_path import ShortestPathAdapter
 adapter = ShortestPathAdapter.grid(3, 3)
 solutions = adapter.solve_batch(adapter.build(), np.ones((1, 3, 3)), {})
 print(int(solutions.values.sum()), [name for name in ("torch", "networkx") if name in sys.modules])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from imle_adapters.shortest_path import ShortestPathAdapter
+from imle_adapters.graphs.shortest_path import ShortestPathAdapter
 from imle_solvers import SolverLayer
 from imle_solvers.adapter import Parallelism
 from imle_solvers.status import Status

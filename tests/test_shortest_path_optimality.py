@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from imle_adapters.graphs import Network
-from imle_adapters.shortest_path import ShortestPathAdapter
+from imle_adapters.graphs.network import Network
+from imle_adapters.graphs.shortest_path import ShortestPathAdapter
 from imle_solvers.status import Status
 
 BACKENDS = ["compiled", "networkx", "scipy"]

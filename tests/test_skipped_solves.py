@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from imle_adapters import ILPAdapter, ILPSpec, ShortestPathAdapter
 from imle_solvers import AIMLE, IMLE, HammingTarget, Normal, SolverLayer, Status, Target
 from imle_solvers.adapter import Parallelism, Solutions, SolverAdapter, claims_binary
-from imle_solvers.batch_solver import IDENTICAL, KNOWN
-from imle_solvers.blocks import rows_at_once
 from imle_solvers.estimators.base import Solved
 from imle_solvers.estimators.certificate import _find_on_device, find_known
-from imle_solvers.selection import select
+from imle_solvers.pytorch.blocks import rows_at_once
+from imle_solvers.solving.batch_solver import IDENTICAL, KNOWN
+from imle_solvers.solving.selection import select
 from tests.cases import CASES
 from tests.solvers import StatusAdapter, function_adapter, top_k
 

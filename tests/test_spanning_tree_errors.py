@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from imle_adapters.spanning_tree import MaxSpanningTreeAdapter
+from imle_adapters.graphs.spanning_tree import MaxSpanningTreeAdapter
 from imle_solvers import InputError, SolverLayer
 from imle_solvers.adapter import Parallelism
 

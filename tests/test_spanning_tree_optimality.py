@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-from imle_adapters.spanning_tree import MaxSpanningTreeAdapter
+from imle_adapters.graphs.spanning_tree import MaxSpanningTreeAdapter
 from imle_solvers.status import Status
 
 

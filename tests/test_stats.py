@@ -12,7 +12,7 @@ import torch
 from imle_solvers import IMLE, ProcessExecutor, SolverLayer, Stats, ThreadExecutor
 from imle_solvers.executors.cpus import available_cpus
 from imle_solvers.report import Report
-from imle_solvers.stats import SolveTimes
+from imle_solvers.solving.stats import SolveTimes
 from tests.solvers import FaultyAdapter, function_adapter, identity, slow, top_k
 
 

@@ -13,9 +13,9 @@ import scipy.stats
 import torch
 
 from imle_solvers import IMLE, SolverLayer, SumOfGamma
-from imle_solvers.noise import _look_up, _table, _table_on
-from imle_solvers.noise_kernels import fill_float32, fill_float64, random_bits
-from imle_solvers.sum_of_gamma import K_RANGE, MOST_TERMS, quantile_table, tail_probabilities
+from imle_solvers.noise.distributions import _look_up, _table, _table_on
+from imle_solvers.noise.kernels import fill_float32, fill_float64, random_bits
+from imle_solvers.noise.quantiles import K_RANGE, MOST_TERMS, quantile_table, tail_probabilities
 from tests.solvers import top_k
 
 # With unbounded densities (k > terms), with terms whose sum is all but normal (k << 1), and with all but certain draws.

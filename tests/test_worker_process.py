@@ -94,7 +94,7 @@ def test_entries_of_the_path_that_python_ignores_are_no_obstacle(monkeypatch, tm
 def test_the_second_interrupt_comes_while_the_first_is_dealt_with(start, moment):
     program = start(
         f"""
-        from imle_solvers.shared_batch import SharedMemory
+        from imle_solvers.executors.processes.shared_batch import SharedMemory
 
         def interrupted_once(owner, name):
             original = getattr(owner, name)

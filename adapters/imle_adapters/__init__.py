@@ -1,4 +1,4 @@
-"""Adapters for common solvers, one problem a module.
+"""Adapters for common solvers, one family of problems a folder.
 
 Names are imported when they are first used, so that a worker for one solver does not load the libraries of all.
 """
@@ -9,20 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imle_adapters.assignment import AssignmentAdapter as AssignmentAdapter
+    from imle_adapters.assignment.adapter import AssignmentAdapter as AssignmentAdapter
+    from imle_adapters.graphs.shortest_path import ShortestPathAdapter as ShortestPathAdapter
+    from imle_adapters.graphs.spanning_tree import MaxSpanningTreeAdapter as MaxSpanningTreeAdapter
     from imle_adapters.ilp import ILPAdapter as ILPAdapter
     from imle_adapters.ilp import ILPSpec as ILPSpec
-    from imle_adapters.shortest_path import ShortestPathAdapter as ShortestPathAdapter
-    from imle_adapters.spanning_tree import MaxSpanningTreeAdapter as MaxSpanningTreeAdapter
-    from imle_adapters.top_k import TopKAdapter as TopKAdapter
+    from imle_adapters.selection.top_k import TopKAdapter as TopKAdapter
 
 _MODULES = {
-    "AssignmentAdapter": "assignment",
+    "AssignmentAdapter": "assignment.adapter",
     "ILPAdapter": "ilp",
     "ILPSpec": "ilp",
-    "MaxSpanningTreeAdapter": "spanning_tree",
-    "ShortestPathAdapter": "shortest_path",
-    "TopKAdapter": "top_k",
+    "MaxSpanningTreeAdapter": "graphs.spanning_tree",
+    "ShortestPathAdapter": "graphs.shortest_path",
+    "TopKAdapter": "selection.top_k",
 }
 
 __all__ = sorted(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from comparison.problem import OURS, Contender, Problem, Row
-from imle_solvers.stats import Stats
+from imle_solvers.solving.stats import Stats
 
 TOLERANCE = 2e-4
 """Relative difference of optimal values that is no disagreement: OR-Tools stops at a gap of 1e-4."""

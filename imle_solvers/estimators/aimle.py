@@ -14,7 +14,7 @@ from imle_solvers.arguments import explain_arguments, is_finite
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import solve_unknown
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, like, shift
-from imle_solvers.noise import Noise
+from imle_solvers.noise.distributions import Noise
 
 
 @explain_arguments()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Generator, Tensor, nn
 
-from imle_solvers.noise import Noise
-from imle_solvers.ranks import generator_of_rank
-from imle_solvers.transforms import once_differentiable
+from imle_solvers.noise.distributions import Noise
+from imle_solvers.noise.ranks import generator_of_rank
+from imle_solvers.pytorch.transforms import once_differentiable
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imle_solvers.arguments import explain_arguments, is_finite
 from imle_solvers.estimators.imle import IMLE
-from imle_solvers.target import Target
+from imle_solvers.estimators.target import Target
 
 
 @explain_arguments()

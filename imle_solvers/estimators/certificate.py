@@ -20,9 +20,9 @@ import math
 import torch
 from torch import Tensor
 
-from imle_solvers.blocks import rows_at_once
 from imle_solvers.estimators.base import Solve, Solved
-from imle_solvers.graph_break import graph_break
+from imle_solvers.pytorch.blocks import rows_at_once
+from imle_solvers.pytorch.graph_break import graph_break
 
 _FEW = 64
 """Entries of a step that are looked at first: they nearly always tell that the rest need not be."""
@@ -64,7 +64,7 @@ def find_known(
 def _find_on_host(
     temperature: float, scores: Tensor, target: Tensor, values: Tensor, noise: Tensor | None = None
 ) -> Tensor | None:
-    from imle_solvers import certificate_kernels  # here, as Numba takes a while to import
+    from imle_solvers.estimators import certificate_kernels  # here, as Numba takes a while to import
 
     known = torch.empty(target.shape[:2], dtype=torch.bool, device=target.device)
     target_, values_, scores_, noise_ = (

@@ -11,8 +11,8 @@ from imle_solvers.arguments import explain_arguments
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import solve_unknown
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, mean_difference, shift
-from imle_solvers.noise import Noise
-from imle_solvers.target import HammingTarget, Target
+from imle_solvers.estimators.target import HammingTarget, Target
+from imle_solvers.noise.distributions import Noise
 
 
 @explain_arguments()

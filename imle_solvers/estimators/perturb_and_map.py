@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from imle_solvers.arguments import check_count, is_finite
-from imle_solvers.blocks import rows_at_once
 from imle_solvers.estimators.base import SCORES, Estimator, Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import find_known
-from imle_solvers.noise import Noise, resolve_noise
+from imle_solvers.noise.distributions import Noise, resolve_noise
+from imle_solvers.pytorch.blocks import rows_at_once
 
 
 class PerturbAndMAP(Estimator):

@@ -11,7 +11,7 @@ from imle_solvers.arguments import check_count, explain_arguments, is_finite
 from imle_solvers.errors import InputError
 from imle_solvers.estimators.base import Estimator, Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.perturb_and_map import check_noise, like
-from imle_solvers.noise import Normal, ScoredNoise
+from imle_solvers.noise.distributions import Normal, ScoredNoise
 
 
 @explain_arguments()

@@ -11,7 +11,7 @@ from torch import Tensor
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.estimators.base import Sampling, Saved, Solve
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, like
-from imle_solvers.noise import Noise
+from imle_solvers.noise.distributions import Noise
 
 Projection = Literal["mean", "norm", "standardize"]
 

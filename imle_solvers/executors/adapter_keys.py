@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from imle_solvers.adapter import SolverAdapter
-from imle_solvers.by_adapter import ByAdapter
+from imle_solvers.executors.by_adapter import ByAdapter
 from imle_solvers.executors.pickled import pickled
 
 

@@ -8,11 +8,11 @@ from collections import Counter
 
 from imle_solvers.adapter import Context, FloatArray, Parallelism, Solutions, SolverAdapter
 from imle_solvers.arguments import explain_arguments
-from imle_solvers.by_adapter import ByAdapter
 from imle_solvers.errors import AdapterError
 from imle_solvers.executors.base import Executor, Progress, join, slice_context
+from imle_solvers.executors.by_adapter import ByAdapter
 from imle_solvers.executors.cpus import check_num_workers
-from imle_solvers.executors.processes import ProcessExecutor
+from imle_solvers.executors.processes.executor import ProcessExecutor
 from imle_solvers.executors.serial import SerialExecutor
 from imle_solvers.executors.threads import ThreadExecutor
 

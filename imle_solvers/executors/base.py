@@ -13,8 +13,8 @@ from typing import Self
 import numpy as np
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
-from imle_solvers.by_adapter import ByAdapter
 from imle_solvers.errors import ClosedError
+from imle_solvers.executors.by_adapter import ByAdapter
 from imle_solvers.report import Report
 from imle_solvers.waiting import Waiting
 

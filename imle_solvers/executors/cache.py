@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.arguments import explain_arguments
-from imle_solvers.by_adapter import ByAdapter
 from imle_solvers.errors import AdapterError
 from imle_solvers.executors.base import Executor, Progress
+from imle_solvers.executors.by_adapter import ByAdapter
 from imle_solvers.report import Report
 from imle_solvers.status import Status
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
-from imle_solvers.by_adapter import ByAdapter
-from imle_solvers.chunk import States, solve_chunk
 from imle_solvers.errors import AdapterError
 from imle_solvers.executors.base import Executor, Progress, join, slice_context
+from imle_solvers.executors.by_adapter import ByAdapter
+from imle_solvers.executors.chunk import States, solve_chunk
 from imle_solvers.report import Report
 
 _SLICE_SECONDS = 0.1

@@ -13,10 +13,10 @@ import numpy as np
 
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.arguments import explain_arguments
-from imle_solvers.by_adapter import ByAdapter
-from imle_solvers.chunk import States, solve_chunk
 from imle_solvers.errors import AdapterError
 from imle_solvers.executors.base import CHUNKS_PER_WORKER, Executor, Progress, chunk_bounds, join, slice_context
+from imle_solvers.executors.by_adapter import ByAdapter
+from imle_solvers.executors.chunk import States, solve_chunk
 from imle_solvers.executors.cpus import check_num_workers
 from imle_solvers.report import Report
 from imle_solvers.waiting import LOOK, RETRY, stop_within

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from imle_adapters.ilp import cp_sat
-from imle_adapters.ilp.backends import ENGINES
 from imle_adapters.ilp.choice import choose, unfit_bounds
-from imle_adapters.ilp.engine import Claim, Deadline, Engine, Outcome
+from imle_adapters.ilp.engines import cp_sat
+from imle_adapters.ilp.engines.backends import ENGINES
+from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, Outcome
+from imle_adapters.ilp.engines.search import Search
 from imle_adapters.ilp.program import Bounds, Program
-from imle_adapters.ilp.search import Search
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
 from imle_solvers.arguments import explain_arguments

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from imle_adapters.ilp import cp_sat
-from imle_adapters.ilp.backends import available_backends
+from imle_adapters.ilp.engines import cp_sat
+from imle_adapters.ilp.engines.backends import available_backends
 from imle_adapters.ilp.program import Bounds, Program
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
+from imle_adapters.ilp.formats.reading import read_file, read_mathopt
 from imle_adapters.ilp.naming import positions
-from imle_adapters.ilp.reading import read_file, read_mathopt
 from imle_solvers.adapter import Sense
 from imle_solvers.arguments import explain_arguments
 

@@ -1,5 +1,1 @@
-"""Solving on a Ray cluster. Nothing here imports Ray before it is needed."""
-
-from imle_solvers.executors.cluster.executor import RayExecutor
-
-__all__ = ["RayExecutor"]
+"""Solving on a Ray cluster: executor, actors, connection, and the program of an actor. Ray is imported when needed."""

@@ -17,14 +17,14 @@ import numpy as np
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from imle_solvers.actor import SolverActor
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.errors import AdapterError, WorkerDiedError
 from imle_solvers.executors.backlog import RESTARTS, Backlog, Chunk
 from imle_solvers.executors.base import Progress, slice_context
+from imle_solvers.executors.cluster.actor import SolverActor
 from imle_solvers.executors.cluster.connection import Connection
-from imle_solvers.executors.worker_process import ONE_THREAD
-from imle_solvers.remote_error import first_of, unpack
+from imle_solvers.executors.processes.worker_process import ONE_THREAD
+from imle_solvers.executors.remote_error import first_of, unpack
 from imle_solvers.report import Report
 from imle_solvers.status import Status
 

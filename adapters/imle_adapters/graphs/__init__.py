@@ -1,0 +1,1 @@
+"""Problems on graphs: networks, shortest paths, spanning trees."""

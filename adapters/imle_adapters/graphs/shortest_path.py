@@ -1,0 +1,343 @@
+"""Shortest paths on graphs and grids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imle_adapters.graphs.network import IndexArray, Network, take
+from imle_adapters.masks import as_mask
+from imle_solvers.adapter import (
+    Context,
+    ContextShapes,
+    FloatArray,
+    IsBinary,
+    Parallelism,
+    Sense,
+    Shape,
+    Solutions,
+    SolverAdapter,
+)
+from imle_solvers.errors import InputError
+from imle_solvers.status import Status
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Negative = Literal["clamp", "raise"]
+Backend = Literal["compiled", "networkx", "scipy"]
+Cell = tuple[int, int]
+
+_NEGATIVE = ("clamp", "raise")
+_BACKENDS = ("compiled", "networkx", "scipy")
+_COSTS = ("vertex", "edge")
+
+
+class _Batch(NamedTuple):
+    """The instances as the kernels take them."""
+
+    thetas: FloatArray  # (N, entries)
+    blocked: NDArray[np.bool_]  # (N, entries), or (0, entries) where nothing is
+    sources: NDArray[np.int64]  # (N,)
+    targets: NDArray[np.int64]  # (N,)
+
+
+class ShortestPathAdapter(SolverAdapter):
+    """The cheapest path from a source to a target. Theta are costs, sense "min".
+
+    On a NetworkX graph theta is (E,), the cost of each edge in the order of `edges`, and so is z: 1 for the edges of
+    the path, else 0. An undirected edge can be followed both ways. Parallel edges of a multigraph are entries of
+    their own; self-loops are never used. For grids, also with costs of cells, see `grid`.
+
+    Shortest paths are only tractable without negative cycles, and noise or a target step can make any cost negative.
+    On a directed graph without cycles every theta is solved exactly. Anywhere else `negative` says what is done:
+    "clamp" takes costs below zero as zero, and counts them as "clamped costs" in the statistics; "raise" is an error
+    that names the first one. Blocked entries are left out of both.
+
+    Solutions are deterministic: one of several cheapest paths depends on theta and the graph, never on the batch or
+    the worker. The compiled kernel adds up in float64. Backends may choose differently among paths of equal cost.
+
+    Context, for each instance:
+        source, target: (), the index in `nodes` of other ends than the adapter's own.
+        blocked_nodes: (nodes,), bool or 0/1, the nodes that may not be visited.
+        blocked_edges: (E,), bool or 0/1, the edges that may not be used.
+        blocked: (H, W), bool or 0/1, the blocked cells, in place of these two for a grid with costs of vertices.
+    An instance that masks or its own ends leave without a path is infeasible; the rest of the batch is solved.
+
+    Attributes:
+        nodes: the graph's nodes; (row, column), row by row, for grids.
+        edges: the graph's edges in the order of NetworkX, (u, v), or (u, v, key) for multigraphs.
+    """
+
+    sense: Sense = "min"
+    is_binary: IsBinary = True
+
+    def __init__(
+        self,
+        graph: nx.Graph[Any],
+        source: Hashable,
+        target: Hashable,
+        *,
+        negative: Negative = "clamp",
+        backend: Backend = "compiled",
+    ) -> None:
+        """Describes the paths on a NetworkX graph, of which nodes and edges are copied, no attributes.
+
+        Args:
+            graph: a Graph, DiGraph, MultiGraph or MultiDiGraph.
+            source, target: nodes of the graph.
+            negative: "clamp" or "raise", see above.
+            backend: "compiled", or as a reference "networkx" or "scipy".
+
+        Raises:
+            TypeError: the graph is not NetworkX's.
+            ValueError: the graph is empty, it lacks the source or the target or a path between them, or an option
+                is unknown.
+        """
+        network = Network.from_networkx(graph)
+        self._describe(network, network.index(source, "source"), network.index(target, "target"), negative, backend)
+
+    @classmethod
+    def grid(
+        cls,
+        height: int,
+        width: int,
+        neighbourhood: Literal[4, 8] = 8,
+        costs: Literal["vertex", "edge"] = "vertex",
+        *,
+        source: Cell = (0, 0),
+        target: Cell | None = None,
+        negative: Negative = "clamp",
+        backend: Backend = "compiled",
+    ) -> ShortestPathAdapter:
+        """Paths over neighbouring cells of a grid, as on the Warcraft maps of Vlastelica et al. (ICLR 2020).
+
+        With costs of vertices theta and z are (H, W): a path costs what its cells cost, both ends included. With
+        costs of edges theta and z are (E,), in the order of `edges`.
+
+        Args:
+            height, width: cells.
+            neighbourhood: 8 with diagonal steps, 4 without.
+            costs: "vertex" or "edge".
+            source, target: (row, column); the upper left and the lower right cell, unless given.
+            negative, backend: as for graphs.
+
+        Raises:
+            ValueError: a size, cell or option that is not among these.
+        """
+        if costs not in _COSTS:
+            raise ValueError(f'expected costs="vertex" or costs="edge", got {costs!r}')
+        network = Network.grid(height, width, neighbourhood)
+        if costs == "edge" and len(network.tails) == 0:
+            raise ValueError(
+                f'expected a grid with at least one edge for costs="edge", got {height}x{width}; enlarge it, or '
+                'use costs="vertex"'
+            )
+        target = (height - 1, width - 1) if target is None else target
+        adapter = cls.__new__(cls)
+        adapter._describe(
+            network,
+            network.index(source, "source"),
+            network.index(target, "target"),
+            negative,
+            backend,
+            cells=(int(height), int(width)) if costs == "vertex" else None,
+        )
+        return adapter
+
+    def _describe(
+        self,
+        network: Network,
+        source: int,
+        target: int,
+        negative: Negative,
+        backend: Backend,
+        cells: tuple[int, int] | None = None,
+    ) -> None:
+        if negative not in _NEGATIVE:
+            raise ValueError(f'expected negative="clamp" or negative="raise", got {negative!r}')
+        if backend not in _BACKENDS:
+            raise ValueError(f"expected backend to be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
+        hops = network.hops(source)[target]
+        if hops < 0:
+            raise ValueError(
+                f"expected a path from source {network.nodes[source]!r} to target {network.nodes[target]!r}, the graph "
+                f"has none; connect them, or choose two ends in one component"
+            )
+        self.network = network
+        self.source = source
+        self.target = target
+        self.negative, self.backend = negative, backend
+        self.cells = cells
+        self.order: IndexArray | None = network.topological_order()
+        ends: dict[str, tuple[int, ...] | None] = {"source": (), "target": ()}
+        if cells:
+            self.instance_shape: Shape = cells
+            self.context: ContextShapes = {**ends, "blocked": cells}
+            self.num_ones: float | None = 1.3 * max(cells)
+            self.exclusion: str | None = "blocked=..., true where a cell may not be visited"
+        else:
+            self.instance_shape = (len(network.tails),)
+            self.context = {**ends, "blocked_nodes": (len(network.nodes),), "blocked_edges": (len(network.tails),)}
+            self.num_ones = max(1.0, 1.3 * int(hops))
+            self.exclusion = "blocked_edges=..., true where an edge may not be used"
+        self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
+
+    @property
+    def nodes(self) -> list[Any]:
+        """The graph's nodes; (row, column), row by row, for grids."""
+        return self.network.nodes
+
+    @property
+    def edges(self) -> list[Any]:
+        """The graph's edges, (u, v), or (u, v, key) for multigraphs; theta's order, unless cells have the costs."""
+        return self.network.edges
+
+    def check(self, thetas: FloatArray, context: Context) -> None:
+        """Raises `InputError` for bad context values, and for negative costs where `negative="raise"`."""
+        may_be_negative = self.negative == "clamp" or self.order is not None
+        if may_be_negative and not context:
+            take(thetas, self)
+            return
+        batch = self._batch(thetas, context)
+        if may_be_negative:
+            return
+        refused = batch.thetas < 0
+        if len(batch.blocked):
+            refused &= ~batch.blocked
+        if refused.any():
+            row, entry = map(int, np.argwhere(refused)[0])
+            what = f"cell {self.nodes[entry]}" if self.cells else f"edge {self.edges[entry]!r}"
+            raise InputError(
+                f'{self!r}: expected costs of zero or more with negative="raise", got '
+                f"{batch.thetas[row, entry]} for {what}; make costs positive (softplus), lower the temperature or "
+                'the target step, or use negative="clamp", which takes them as zero',
+                row,
+            )
+
+    def build(self) -> Callable[..., int]:
+        """Makes the arrays, or the graph, that the backend searches."""
+        if self.backend == "compiled":
+            return self._compiled()
+        from imle_adapters.graphs import shortest_path_references as references
+
+        paths = references.NetworkXPaths if self.backend == "networkx" else references.SciPyPaths
+        path = paths(self.network, self.cells is not None, self.order is not None)
+        exact = self.order is not None
+
+        def search(
+            thetas: FloatArray,
+            blocked: NDArray[np.bool_],
+            sources: NDArray[np.int64],
+            targets: NDArray[np.int64],
+            values: FloatArray,
+            statuses: NDArray[np.uint8],
+        ) -> int:
+            costs = thetas.astype(np.float64)
+            if len(blocked):
+                costs[blocked] = np.inf
+            clamped = 0 if exact else int((costs < 0).sum())
+            costs = costs if exact else np.maximum(costs, 0.0)
+            for row in range(len(costs)):
+                entries = path(costs[row], int(sources[row]), int(targets[row]))
+                if entries is None:
+                    statuses[row] = Status.INFEASIBLE
+                else:
+                    values[row, entries] = 1
+            return clamped
+
+        return search
+
+    def _compiled(self) -> Callable[..., int]:
+        from functools import partial
+
+        from imle_adapters.graphs import shortest_path_kernels as kernels
+
+        arcs = self.network.arcs()
+        if self.cells:
+            return partial(kernels.vertex_cost_paths, arcs.indptr, arcs.tails, arcs.heads)
+        if self.order is None:
+            return partial(kernels.edge_cost_paths, *arcs)
+        position = np.empty_like(self.order)
+        position[self.order] = np.arange(len(self.order))
+        return partial(kernels.acyclic_paths, self.order, position, *arcs)
+
+    def solve_batch(self, state: Callable[..., int], thetas: FloatArray, context: Context) -> Solutions:
+        """Solves a batch; "clamped costs" are counted where costs may be clamped."""
+        if self.negative == "raise":
+            self.check(thetas, context)
+        batch = self._batch(thetas, context)
+        values = np.zeros(batch.thetas.shape, dtype=thetas.dtype)
+        statuses = np.zeros(len(thetas), dtype=np.uint8)
+        clamped = int(state(*batch, values, statuses))
+        counters = {"clamped costs": clamped} if clamped else {}
+        return Solutions(values.reshape(thetas.shape), statuses, counters, fresh=True)
+
+    def _batch(self, thetas: FloatArray, context: Context) -> _Batch:
+        unknown = [name for name in context if name not in self.context]
+        if unknown:
+            raise ValueError(f"{self!r}: expected context among {sorted(self.context)}, got {unknown}")
+        flat = take(thetas, self)
+        sources = self._ends("source", self.source, len(flat), context)
+        targets = self._ends("target", self.target, len(flat), context)
+        blocked = np.zeros((0, flat.shape[1]), dtype=bool)
+        if "blocked" in context:
+            blocked = self._mask("blocked", len(flat), context)
+            self._refuse_blocked_ends(blocked, sources, targets)
+        if "blocked_edges" in context:
+            blocked = self._mask("blocked_edges", len(flat), context)
+        if "blocked_nodes" in context:
+            nodes = self._mask("blocked_nodes", len(flat), context)
+            self._refuse_blocked_ends(nodes, sources, targets)
+            # Not nodes[:, tails], whose order of memory the kernel would be compiled for once more.
+            touched = nodes.take(self.network.tails, axis=1) | nodes.take(self.network.heads, axis=1)
+            blocked = touched | blocked if len(blocked) else touched
+        return _Batch(flat, blocked, sources, targets)
+
+    def _ends(self, name: str, default: int, rows: int, context: Context) -> NDArray[np.int64]:
+        if name not in context:
+            return np.full(rows, default)
+        given = np.asarray(context[name])
+        if given.shape != (rows,):
+            raise ValueError(f"{self!r}: expected {name} of shape {(rows,)}, one node an instance, got {given.shape}")
+        with np.errstate(invalid="ignore"):
+            index = given.astype(np.int64)
+        wrong = (index != given) | (index < 0) | (index >= len(self.nodes))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise InputError(
+                f"{self!r}: expected {name} to be an index into the adapter's nodes, a whole number "
+                f"from 0 to {len(self.nodes) - 1}, got {given[row]}; look it up with adapter.nodes.index(node)",
+                row,
+            )
+        return index
+
+    def _mask(self, name: str, rows: int, context: Context) -> NDArray[np.bool_]:
+        given, shape = np.asarray(context[name]), self.context[name]
+        assert shape is not None
+        if given.shape != (rows, *shape):
+            raise ValueError(f"{self!r}: expected {name} of shape {(rows, *shape)}, got {given.shape}")
+        return as_mask(given, name, self).reshape(rows, -1)
+
+    def _refuse_blocked_ends(
+        self, blocked: NDArray[np.bool_], sources: NDArray[np.int64], targets: NDArray[np.int64]
+    ) -> None:
+        for name, ends in (("source", sources), ("target", targets)):
+            wrong = blocked[np.arange(len(ends)), ends]
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                raise InputError(
+                    f"{self!r}: expected a mask that leaves the {name} open, got one that blocks "
+                    f"{self.nodes[ends[row]]!r}; clear it in the mask, or choose another {name}",
+                    row,
+                )
+
+    def __repr__(self) -> str:
+        if self.cells:
+            what = f"{self.cells[0]}x{self.cells[1]} grid, costs of vertices"
+        else:
+            what = f"{len(self.nodes)} nodes, {len(self.network.tails)} edges"
+        return f"{type(self).__name__}({what}, negative={self.negative!r}, backend={self.backend!r})"

@@ -1,0 +1,143 @@
+"""Spanning trees of greatest score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from imle_adapters.graphs.network import IndexArray, Network, take
+from imle_solvers.adapter import Context, FloatArray, IsBinary, Parallelism, Sense, Shape, Solutions, SolverAdapter
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Backend = Literal["compiled", "networkx"]
+
+_BACKENDS = ("compiled", "networkx")
+
+_SPARSEST = 8
+"""Pairs of nodes for each edge up to which Prim's algorithm, which looks at all pairs, is the fastest."""
+
+
+class MaxSpanningTreeAdapter(SolverAdapter):
+    """The spanning tree of greatest total score. Theta are scores, sense "max".
+
+    Theta is (E,), the score of each edge in the order of `edges`, and so is z: 1 for the n - 1 edges of the tree, else
+    0. Scores may have any sign; an edge is taken for want of a better one even if its score is negative. Of parallel
+    edges at most one is taken; self-loops never are. Every tree spans, so every instance is solved.
+
+    With `forest=True` the graph may be disconnected: z has one tree for each component, nodes - components ones.
+
+    Edges of equal score rank by their order in `edges`, so the compiled kernel's solution is unique. Backends may
+    choose differently among trees of equal score.
+
+    Attributes:
+        nodes: the graph's nodes.
+        edges: the graph's edges in the order of NetworkX, (u, v), or (u, v, key) for multigraphs.
+    """
+
+    sense: Sense = "max"
+    is_binary: IsBinary = True
+    exclusion: str | None = "leaving edges out of the graph"
+
+    def __init__(self, graph: nx.Graph[Any], *, forest: bool = False, backend: Backend = "compiled") -> None:
+        """Describes the trees on a NetworkX graph, of which nodes and edges are copied, no attributes.
+
+        Args:
+            graph: a Graph or a MultiGraph.
+            forest: accept a graph of several components, and span each.
+            backend: "compiled", or as a reference "networkx".
+
+        Raises:
+            TypeError: the graph is not NetworkX's.
+            ValueError: the graph is empty, directed, or disconnected without `forest=True`, or the backend unknown.
+        """
+        if backend not in _BACKENDS:
+            raise ValueError(f"expected backend to be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
+        self.network: Network = Network.from_networkx(graph)
+        if self.network.directed:
+            raise ValueError(
+                "expected an undirected graph, got a directed one; spanning trees follow edges both ways, so pass "
+                "graph.to_undirected() if that is meant"
+            )
+        components = self.network.components()
+        if components > 1 and not forest:
+            raise ValueError(
+                f"expected a connected graph, got one of {components} components, which no tree spans; connect them, "
+                "or pass forest=True for a tree in each"
+            )
+        self.backend = backend
+        self.instance_shape: Shape = (len(self.network.tails),)
+        self.num_ones: float | None = len(self.network.nodes) - components
+        self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
+
+    @property
+    def nodes(self) -> list[Any]:
+        """The graph's nodes."""
+        return self.network.nodes
+
+    @property
+    def edges(self) -> list[Any]:
+        """The graph's edges in theta's order, (u, v), or (u, v, key) for multigraphs."""
+        return self.network.edges
+
+    def check(self, thetas: FloatArray, context: Context) -> None:
+        """Raises `InputError` for scores of which a sum might not be finite."""
+        take(thetas, self)
+
+    def build(self) -> Callable[[FloatArray, FloatArray], None]:
+        """Makes what the backend searches: a function that marks the trees of (N, E) scores in (N, E) zeros."""
+        if self.backend == "networkx":
+            return self._networkx()
+        from imle_adapters.graphs.spanning_tree_kernels import boruvka, prim
+
+        network, nodes = self.network, len(self.nodes)
+        by_boruvka = partial(boruvka, nodes, network.tails, network.heads)
+        edges = _edge_table(network) if nodes**2 <= _SPARSEST * len(network.tails) else None
+        if edges is None:
+            return by_boruvka
+        by_prim = partial(prim, nodes, network.tails, network.heads, edges)
+        return lambda thetas, values: (by_prim if thetas.dtype == np.float32 else by_boruvka)(thetas, values)
+
+    def _networkx(self) -> Callable[[FloatArray, FloatArray], None]:
+        import networkx as nx
+
+        graph: nx.MultiGraph[int] = nx.MultiGraph()
+        for edge, (tail, head) in enumerate(zip(self.network.tails.tolist(), self.network.heads.tolist(), strict=True)):
+            graph.add_edge(tail, head, key=edge)
+
+        def search(thetas: FloatArray, values: FloatArray) -> None:
+            for theta, z in zip(thetas.tolist(), values, strict=True):
+                for _, _, edge, data in graph.edges(keys=True, data=True):
+                    data["weight"] = theta[edge]
+                z[[edge for _, _, edge in nx.maximum_spanning_edges(graph, data=False)]] = 1
+
+        return search
+
+    def solve_batch(
+        self, state: Callable[[FloatArray, FloatArray], None], thetas: FloatArray, context: Context
+    ) -> Solutions:
+        """Solves a batch; takes no context."""
+        if context:
+            raise ValueError(f"{self!r}: expected no context, got {sorted(context)}")
+        thetas = take(thetas, self)
+        values = np.zeros_like(thetas)
+        state(thetas, values)
+        return Solutions(values, np.zeros(len(thetas), dtype=np.uint8), fresh=True)
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"{name}({len(self.nodes)} nodes, {len(self.network.tails)} edges, backend={self.backend!r})"
+
+
+def _edge_table(network: Network) -> IndexArray | None:
+    """(nodes, nodes), the edge between two nodes, the number of edges where there is none; None for parallel edges."""
+    nodes, edges = len(network.nodes), len(network.tails)
+    table = np.full((nodes, nodes), edges, dtype=np.uint32)
+    table[network.tails, network.heads] = np.arange(edges)
+    table[network.heads, network.tails] = np.arange(edges)
+    parallel = (table[network.tails, network.heads] != np.arange(edges)).any()
+    return None if parallel else table

@@ -1,0 +1,51 @@
+"""The solvers of OR-Tools by name.
+
+Every solve starts from the model alone. None of the solvers is given a basis, a solution or a statistic of an
+earlier solve, since these would decide between tied optima: the same instance could give another solution after
+another history. At most the model is kept between solves; only objective coefficients and bounds change.
+
+All solvers run on one thread with a fixed seed and release the GIL.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from imle_adapters.ilp.engines.cp_sat import CpSatEngine
+from imle_adapters.ilp.engines.engine import Claim, Engine
+from imle_adapters.ilp.engines.glop import GlopEngine, UnimodularEngine
+from imle_adapters.ilp.engines.highs import HighsEngine
+from imle_adapters.ilp.engines.wrapped import cbc, scip
+from imle_adapters.ilp.program import Program
+from imle_adapters.ilp.spec import ILPSpec
+
+
+def _glop(program: Program) -> Engine:
+    rows = program.unimodular
+    return GlopEngine(program) if rows is None else UnimodularEngine(program, rows, scip)
+
+
+ENGINES: dict[str, Callable[[Program], Engine]] = {
+    "scip": scip,
+    "highs": HighsEngine,
+    "glop": _glop,
+    "cbc": cbc,
+    "cp_sat": CpSatEngine,
+}
+
+
+@functools.cache
+def available_backends() -> tuple[str, ...]:
+    """The names of the solvers that this build of OR-Tools has, for `ILPAdapter(backend=...)`."""
+    program = Program.of(ILPSpec(sense="min", shape=1, ub=1, integrality=True))
+    return tuple(name for name, engine in ENGINES.items() if _works(engine, program))
+
+
+def _works(engine: Callable[[Program], Engine], program: Program) -> bool:
+    try:
+        return engine(program).minimize(np.ones(1), program.bounds, None)[0] is Claim.OPTIMAL
+    except Exception:  # a build without the solver has no one exception for it
+        return False

@@ -1,0 +1,94 @@
+"""SCIP and CBC, by way of `pywraplp`, OR-Tools' wrapper of linear solvers."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from ortools.linear_solver import pywraplp
+
+from imle_adapters.ilp.engines.engine import Claim, Outcome, scaled
+from imle_adapters.ilp.program import Bounds, Program
+from imle_adapters.ilp.spec import Floats
+
+
+class WrappedEngine:
+    """SCIP and CBC by way of `pywraplp`, which is told to load the model afresh each time.
+
+    Not by MathOpt: its interrupter does not reach SCIP (OR-Tools 9.15), and it has no CBC.
+    """
+
+    def __init__(self, name: str, settings: str, lock: AbstractContextManager[Any], program: Program) -> None:
+        self._lock = lock
+        self._stopped = False
+        self._solver = pywraplp.Solver.CreateSolver(name)
+        if not self._solver.SetSolverSpecificParametersAsString(settings):
+            raise ValueError(f"{name} does not take the settings {settings!r}")
+        bounds = program.bounds
+        self._variables = [
+            self._solver.Var(float(low), float(high), bool(whole), "")
+            for low, high, whole in zip(bounds.lb, bounds.ub, program.integrality, strict=True)
+        ]
+        self._rows = [
+            self._solver.Constraint(float(low), float(high))
+            for low, high in zip(bounds.row_lb, bounds.row_ub, strict=True)
+        ]
+        entries = program.matrix.tocoo()
+        for row, column, value in zip(entries.row, entries.col, entries.data, strict=True):
+            self._rows[row].SetCoefficient(self._variables[column], float(value))
+        self._objective = self._solver.Objective()
+        self._objective.SetMinimization()
+        self._costs = np.zeros(len(self._variables))
+        self._bounds = bounds
+        self._parameters = pywraplp.MPSolverParameters()
+        self._parameters.SetDoubleParam(self._parameters.RELATIVE_MIP_GAP, 0.0)
+        self._parameters.SetIntegerParam(self._parameters.INCREMENTALITY, self._parameters.INCREMENTALITY_OFF)
+
+    def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
+        """Minimises costs @ x, (n,), within bounds."""
+        costs = scaled(costs)
+        for i in np.flatnonzero(costs != self._costs):
+            self._objective.SetCoefficient(self._variables[i], float(costs[i]))
+        self._costs = costs
+        self._move_to(bounds)
+        self._solver.SetTimeLimit(0 if seconds is None else max(1, round(seconds * 1000)))  # ms, 0: none
+        with self._lock:
+            if self._stopped:  # while it waited
+                return Claim.FAILED, None
+            status = self._solver.Solve(self._parameters)
+        if status in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
+            values = np.array([variable.solution_value() for variable in self._variables])
+            return (Claim.OPTIMAL if status == pywraplp.Solver.OPTIMAL else Claim.FEASIBLE), values
+        if status in (pywraplp.Solver.INFEASIBLE, pywraplp.Solver.UNBOUNDED):
+            return Claim.NO_OPTIMUM, None
+        return (Claim.LIMIT if status == pywraplp.Solver.NOT_SOLVED and seconds is not None else Claim.FAILED), None
+
+    def stop(self) -> None:
+        """Ends `minimize` in another thread; CBC cannot be stopped from outside."""
+        self._stopped = True
+        self._solver.InterruptSolve()
+
+    def _move_to(self, bounds: Bounds) -> None:
+        old = self._bounds
+        for i in np.flatnonzero((bounds.lb != old.lb) | (bounds.ub != old.ub)):
+            self._variables[i].SetBounds(float(bounds.lb[i]), float(bounds.ub[i]))
+        for i in np.flatnonzero((bounds.row_lb != old.row_lb) | (bounds.row_ub != old.row_ub)):
+            self._rows[i].SetBounds(float(bounds.row_lb[i]), float(bounds.row_ub[i]))
+        self._bounds = bounds
+
+
+_SCIP_SETTINGS = f"""
+numerics/feastol = {1e-9}
+limits/absgap = 0.0
+misc/catchctrlc = FALSE
+"""
+
+scip = functools.partial(WrappedEngine, "SCIP", _SCIP_SETTINGS, contextlib.nullcontext())
+
+# CBC has a handler of its own for Ctrl-C for about a millisecond of each solve, and restores what it found. Two solves
+# at once in one process would find each other's.
+cbc = functools.partial(WrappedEngine, "CBC", "", threading.Lock())

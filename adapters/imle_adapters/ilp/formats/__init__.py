@@ -1,0 +1,1 @@
+"""Programs as files and models hold them, and their readers. For `ILPSpec`."""
