@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from typing import Any
 
@@ -27,6 +28,19 @@ class States(threading.local):
             known = (build_state(adapter),)  # which may be None
             self._states.set(adapter, known)
         return known[0]
+
+
+def load_adapter(data: bytes) -> SolverAdapter:
+    """The adapter, as it was pickled for workers; what goes wrong is an `AdapterError`."""
+    try:
+        adapter: SolverAdapter = pickle.loads(data)
+    except Exception as error:
+        problem = (
+            f"a worker could not load the adapter: {type(error).__name__}: {error}. Workers import the modules that "
+            "an adapter refers to: they must be importable from sys.path, or be the main script or notebook"
+        )
+        raise AdapterError(problem) from error
+    return adapter
 
 
 def build_state(adapter: SolverAdapter) -> Any:

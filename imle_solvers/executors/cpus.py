@@ -6,6 +6,9 @@ import os
 
 import loky
 
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+"""Workers are the parallelism: libraries inside them must not multiply it."""
+
 
 def available_cpus() -> int:
     """CPUs that this process may use, by its affinity and its cgroup's limit, not just those in the machine.

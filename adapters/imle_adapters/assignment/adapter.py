@@ -9,8 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imle_adapters.graphs.network import take
-from imle_adapters.masks import as_mask
+from imle_adapters.instances import as_mask, take
 from imle_solvers.adapter import (
     Context,
     ContextShapes,
@@ -152,7 +151,7 @@ class AssignmentAdapter(SolverAdapter):
         own = np.ones((0, *self.instance_shape), dtype=bool) if self.allowed is None else self.allowed[None]
         if "allowed" not in context:
             return np.ascontiguousarray(own)
-        extra = as_mask(context["allowed"], "allowed", self)
+        extra: NDArray[np.bool_] = np.ascontiguousarray(as_mask(context["allowed"], "allowed", self))
         return extra if self.allowed is None else extra & own
 
     def _unmatched(self, context: Context) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imle_adapters.graphs.network import IndexArray
+from imle_adapters.instances import IndexArray
 from imle_solvers.compilation import compiled, inner
 from imle_solvers.status import Status
 

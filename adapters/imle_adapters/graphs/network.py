@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imle_solvers.errors import InputError
+from imle_adapters.instances import IndexArray
 
 if TYPE_CHECKING:
     import networkx as nx
 
-IndexArray = NDArray[np.uint32]
 
 # Half of the steps to a cell's neighbours; the other half are the same edges seen from their other end.
 _STEPS = {4: ((0, 1), (1, 0)), 8: ((0, 1), (1, -1), (1, 0), (1, 1))}
@@ -192,33 +191,6 @@ class Network:
                 if waiting[head] == 0:
                     order.append(head)
         return np.array(order, dtype=np.uint32) if len(order) == len(self.nodes) else None
-
-
-def take(thetas: NDArray[np.floating[Any]], adapter: object) -> NDArray[np.floating[Any]]:
-    """Theta as (N, entries) for a kernel: C-contiguous and writable, copied only if it is not.
-
-    A read-only array would be a type of its own to a kernel, which would be compiled for it again.
-
-    Raises:
-        InputError: theta is not finite, or so large that a sum of its entries might not be.
-    """
-    flat = thetas.reshape(len(thetas), -1)
-    if not (flat.flags.c_contiguous and flat.flags.writeable):
-        flat = flat.copy()
-    most = np.finfo(np.float64).max / max(1, flat.shape[1])
-    if flat.dtype == np.float32:  # of which no sum is too large
-        sound = np.count_nonzero(np.isfinite(flat)) == flat.size
-    else:
-        sound = max(float(flat.max(initial=0)), -float(flat.min(initial=0))) < most
-    if not sound:
-        peaks = np.abs(flat).max(axis=1).astype(np.float64)
-        row = int(np.argmax(~(peaks < most)))
-        raise InputError(
-            f"{adapter!r}: expected theta to be finite, and sums of it too, got values up to "
-            f"{peaks[row]}; scale theta down, or find where it diverged",
-            row,
-        )
-    return flat
 
 
 def _some(items: Sequence[Any], most: int = 5) -> str:

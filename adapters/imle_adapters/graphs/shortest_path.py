@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imle_adapters.graphs.network import IndexArray, Network, take
-from imle_adapters.masks import as_mask
+from imle_adapters.graphs.network import Network
+from imle_adapters.instances import IndexArray, as_mask, take
 from imle_solvers.adapter import (
     Context,
     ContextShapes,
@@ -320,7 +320,8 @@ class ShortestPathAdapter(SolverAdapter):
         assert shape is not None
         if given.shape != (rows, *shape):
             raise ValueError(f"{self!r}: expected {name} of shape {(rows, *shape)}, got {given.shape}")
-        return as_mask(given, name, self).reshape(rows, -1)
+        mask: NDArray[np.bool_] = np.ascontiguousarray(as_mask(given, name, self).reshape(rows, -1))
+        return mask
 
     def _refuse_blocked_ends(
         self, blocked: NDArray[np.bool_], sources: NDArray[np.int64], targets: NDArray[np.int64]

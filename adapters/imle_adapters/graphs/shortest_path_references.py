@@ -8,7 +8,8 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from imle_adapters.graphs.network import Arcs, IndexArray, Network
+from imle_adapters.graphs.network import Arcs, Network
+from imle_adapters.instances import IndexArray
 
 Path = list[int]
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from imle_adapters.graphs.network import IndexArray, Network, take
+from imle_adapters.graphs.network import Network
+from imle_adapters.instances import IndexArray, take
 from imle_solvers.adapter import Context, FloatArray, IsBinary, Parallelism, Sense, Shape, Solutions, SolverAdapter
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imle_adapters.graphs.network import IndexArray
+from imle_adapters.instances import IndexArray
 from imle_solvers.compilation import compiled, inner
 
 Rows = NDArray[Any]

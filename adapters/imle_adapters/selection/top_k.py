@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from imle_adapters.instances import as_mask
 from imle_solvers.adapter import Context, ContextShapes, Parallelism, Sense, Shape, SolverAdapter, check_sense
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import InputError
@@ -58,7 +59,7 @@ class TopKAdapter(SolverAdapter):
         elif not k.is_floating_point():
             k = k.long()  # a narrow type may not hold n
         if mask is not None:
-            mask = _as_mask(mask)
+            mask = as_mask(mask, "mask", self)
             scores = scores.masked_fill(~mask, -float("inf"))
         _check_k(k, mask, self.n)
         order = scores.sort(dim=-1, descending=True, stable=True).indices
@@ -67,16 +68,6 @@ class TopKAdapter(SolverAdapter):
 
     def __repr__(self) -> str:
         return f"TopKAdapter(n={self.n}, k={self.k}, sense={self.sense!r})"
-
-
-def _as_mask(given: Any) -> Any:
-    mask = given.bool()
-    wrong = mask != given
-    if bool(wrong.any()):
-        row = int(wrong.any(-1).nonzero()[0])
-        value = given[row][wrong[row]][0].item()
-        raise InputError(f"mask must be of zeros and ones, got {value}; threshold it first", row)
-    return mask
 
 
 def _check_k(k: Any, mask: Any, n: int) -> None:

@@ -47,12 +47,11 @@ class SolverActor:
             ("loaded",), or ("failed", *packed error).
         """
         from imle_solvers.errors import AdapterError
-        from imle_solvers.executors.chunk import build_state
-        from imle_solvers.executors.processes.worker import load
+        from imle_solvers.executors.chunk import build_state, load_adapter
         from imle_solvers.executors.remote_error import pack
 
         try:
-            adapter = load(pickled)
+            adapter = load_adapter(pickled)
             self._solvers[key] = adapter, build_state(adapter)
         except AdapterError as error:
             return "failed", *pack(error)

@@ -23,7 +23,7 @@ from imle_solvers.executors.backlog import RESTARTS, Backlog, Chunk
 from imle_solvers.executors.base import Progress, slice_context
 from imle_solvers.executors.cluster.actor import SolverActor
 from imle_solvers.executors.cluster.connection import Connection
-from imle_solvers.executors.processes.worker_process import ONE_THREAD
+from imle_solvers.executors.cpus import ONE_THREAD
 from imle_solvers.executors.remote_error import first_of, unpack
 from imle_solvers.report import Report
 from imle_solvers.status import Status

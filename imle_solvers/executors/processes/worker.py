@@ -33,7 +33,7 @@ from typing import Any
 
 from imle_solvers.adapter import SolverAdapter
 from imle_solvers.errors import AdapterError
-from imle_solvers.executors.chunk import States, solve_chunk
+from imle_solvers.executors.chunk import States, load_adapter, solve_chunk
 from imle_solvers.executors.processes.shared_batch import STATUSES, THETAS, VALUES, Layout, SharedMemory
 from imle_solvers.executors.remote_error import pack
 
@@ -95,25 +95,12 @@ def _layout(pickled: bytes) -> Layout:
 def _state(adapters: dict[int, bytes | SolverAdapter], states: States, key: int) -> tuple[SolverAdapter, Any]:
     adapter = adapters[key]
     if isinstance(adapter, bytes):  # unpickled here and not on arrival, so that a failure has somebody to go to
-        adapter = adapters[key] = load(adapter)
+        adapter = adapters[key] = load_adapter(adapter)
     return adapter, states.of(adapter)
 
 
 def _send(connection: Connection[Any, Any], *message: Any) -> None:
     connection.send_bytes(pickle.dumps(message, protocol=5))
-
-
-def load(data: bytes) -> SolverAdapter:
-    """The adapter; what goes wrong is an `AdapterError`."""
-    try:
-        adapter: SolverAdapter = pickle.loads(data)
-    except Exception as error:
-        problem = (
-            f"a worker could not load the adapter: {type(error).__name__}: {error}. Workers import the modules that "
-            "an adapter refers to: they must be importable from sys.path, or be the main script or notebook"
-        )
-        raise AdapterError(problem) from error
-    return adapter
 
 
 def _end_with(lifeline: int) -> None:

@@ -12,15 +12,13 @@ import sys
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
+from imle_solvers.executors.cpus import ONE_THREAD
 from imle_solvers.executors.processes.shared_batch import above_standard_streams
 
 _log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 2.0
 """How long a worker may take to end by itself when it is told to."""
-
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-"""Workers are the parallelism: libraries inside them must not multiply it."""
 
 
 class WorkerProcess:
