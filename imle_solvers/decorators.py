@@ -25,8 +25,10 @@ from imle_solvers.function_adapter import FunctionAdapter
 from imle_solvers.noise.distributions import Gumbel, Noise, SumOfGamma
 from imle_solvers.noise.ranks import generator_of_rank
 from imle_solvers.pytorch.graph_break import graph_break
-from imle_solvers.solving.batch_solver import BatchSolver, check_tensor, prepare_context
+from imle_solvers.solving.batch_solver import BatchSolver
+from imle_solvers.solving.context import prepare_context
 from imle_solvers.solving.stats import Stats
+from imle_solvers.solving.theta import check_tensor
 
 Solver = Callable[..., Tensor]
 

@@ -20,8 +20,10 @@ from imle_solvers.executors.by_name import make_executor
 from imle_solvers.executors.serial import SerialExecutor
 from imle_solvers.noise.distributions import resolve_noise
 from imle_solvers.pytorch.graph_break import graph_break
-from imle_solvers.solving.batch_solver import BatchSolver, OnFailure, check_tensor, prepare_context
+from imle_solvers.solving.batch_solver import BatchSolver, OnFailure
+from imle_solvers.solving.context import prepare_context
 from imle_solvers.solving.stats import Stats
+from imle_solvers.solving.theta import check_tensor
 
 
 @explain_arguments()

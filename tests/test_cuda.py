@@ -7,7 +7,7 @@ import torch
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
 from imle_solvers import IMLE, Normal, SolverLayer
-from imle_solvers.solving.batch_solver import to_device, to_host
+from imle_solvers.solving.transfer import to_device, to_host
 from tests.solvers import top_k
 
 pytestmark = [

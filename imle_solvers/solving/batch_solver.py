@@ -1,4 +1,4 @@
-"""From tensors to solved tensors: the only module where torch and numpy meet.
+"""From tensors to solved tensors.
 
 It turns scores in max form into the adapter's own sense, sends them to the executor (or, for solvers on tensors,
 straight to the adapter), and deals with instances that failed.
@@ -7,30 +7,26 @@ straight to the adapter), and deals with instances that failed.
 from __future__ import annotations
 
 import math
-import reprlib
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imle_solvers.adapter import Context, FloatArray, Parallelism, SolverAdapter, claims_binary, not_finite
-from imle_solvers.errors import AdapterError, InputError, RowError, SolveError
+from imle_solvers.adapter import Context, FloatArray, Parallelism, SolverAdapter, claims_binary
+from imle_solvers.errors import InputError, RowError, SolveError
 from imle_solvers.estimators.base import Solved
 from imle_solvers.executors.base import Executor
-from imle_solvers.executors.chunk import check_codes
-from imle_solvers.pytorch.transforms import check_values
+from imle_solvers.solving.on_tensors import StatusArray, solve_tensors
 from imle_solvers.solving.selection import Selection, select
 from imle_solvers.solving.stats import Stats
+from imle_solvers.solving.theta import check_finite
+from imle_solvers.solving.transfer import to_device, to_host
 from imle_solvers.status import Status
 
 OnFailure = Literal["raise", "zero_grad", "keep"]
-StatusArray = NDArray[np.uint8]
-
-_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 KNOWN, IDENTICAL = "solves skipped as known", "solves skipped as identical"
 """Counts, among an adapter's own, the rows that were not solved: of a target that is known, and those solved before."""
@@ -187,15 +183,9 @@ class BatchSolver:
             entries = rows.reshape(-1, *(1 for _ in self._adapter.solution_shape))
             return torch.where(entries, values, math.nan), statuses
         context = {name: values.repeat_interleave(samples, dim=0) for name, values in self._context.items()}
-        try:
-            with _no_autocast(thetas.device.type):
-                result = self._adapter.solve_tensors(thetas, context)
-        except InputError:
-            raise
-        except Exception as error:
-            raise AdapterError(f"{self._adapter!r} failed: {type(error).__name__}: {error}") from error
+        values, statuses = solve_tensors(self._adapter, thetas, context)
         self._stats.executors["device"] += 1
-        return _checked_tensors(self._adapter, thetas, result)
+        return values, statuses
 
     def _judge(self, statuses: StatusArray, samples: int) -> NDArray[np.bool_] | None:
         """Which rows are to be used, None for all; raises where the policy says so."""
@@ -219,77 +209,6 @@ class BatchSolver:
         return ok
 
 
-def _checked_tensors(adapter: SolverAdapter, thetas: Tensor, result: Any) -> tuple[Tensor, StatusArray]:
-    """What a solver on tensors returned, as solutions of theta's dtype and device, and statuses."""
-    values, statuses = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
-    expected = (len(thetas), *adapter.solution_shape)
-    if not isinstance(values, Tensor) or values.shape != expected:
-        got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise AdapterError(f"{adapter!r}: expected a tensor of solutions of shape {expected}, got {got}")
-    if values.is_complex():
-        raise AdapterError(f"{adapter!r}: expected solutions of real numbers, got {values.dtype}")
-    values, codes = values.to(thetas), _codes(adapter, statuses, len(thetas))
-    if not bool(values.sum().isfinite()):  # one pass without a temporary; it may be that only the sum is too large
-        finite = values.isfinite().reshape(len(thetas), -1).all(1)
-        wrong = (~finite).cpu().numpy() & (codes <= Status.FEASIBLE)
-        if wrong.any():
-            row = int(wrong.argmax())
-            entry = tuple((~values[row].isfinite()).nonzero()[0].tolist())
-            raise AdapterError(not_finite(adapter, values[row][entry].item(), entry, codes[row]), row)
-    return values, codes
-
-
-def _codes(adapter: SolverAdapter, statuses: Any, rows: int) -> StatusArray:
-    """The statuses that a solver on tensors returned; None: all OPTIMAL."""
-    if statuses is None:
-        return np.zeros(rows, np.uint8)
-    codes = torch.as_tensor(statuses).cpu().numpy()
-    if codes.shape != (rows,):
-        raise AdapterError(f"{adapter!r}: expected {rows} codes of Status, got statuses of shape {codes.shape}")
-    if isinstance(statuses, list | tuple) and any(isinstance(status, bool) for status in statuses):
-        codes = codes.astype(bool)  # as which they would be refused without a number among them
-    check_codes(adapter, codes)
-    return codes.astype(np.uint8)
-
-
-def _no_autocast(device: str) -> AbstractContextManager[Any]:
-    """Autocast rounds in the forward pass only, whose solutions would then differ from those of the backward pass."""
-    # Older versions of PyTorch refuse to turn it off where they have none.
-    return torch.autocast(device, enabled=False) if device in ("cpu", "cuda") else nullcontext()
-
-
-def to_host(thetas: Tensor) -> FloatArray:
-    """The tensor as an array; a copy where it is on another device, else the same memory.
-
-    From a GPU by way of pinned memory, on a stream of its own: it waits for what makes theta, and for nothing that is
-    queued on other streams, and the copy runs at the full speed of the bus.
-    """
-    if thetas.device.type == "cpu":
-        return thetas.detach().numpy()
-    if not thetas.is_cuda:
-        return thetas.detach().cpu().numpy()
-    thetas = thetas.detach().contiguous()
-    host = torch.empty(thetas.shape, dtype=thetas.dtype, pin_memory=True)
-    side = torch.cuda.Stream(thetas.device)
-    side.wait_stream(torch.cuda.current_stream(thetas.device))
-    with torch.cuda.stream(side):
-        host.copy_(thetas, non_blocking=True)
-    thetas.record_stream(side)
-    side.synchronize()
-    return host.numpy()
-
-
-def to_device(values: NDArray[Any], like: Tensor) -> Tensor:
-    """The array as a tensor of the dtype and on the device of another; the same memory where it can be.
-
-    To a GPU by way of pinned memory, which PyTorch keeps until the copy is done, so that nobody waits for it.
-    """
-    tensor = torch.from_numpy(np.ascontiguousarray(values))
-    if not like.is_cuda:
-        return tensor.to(like)
-    return tensor.pin_memory().to(like, non_blocking=True)
-
-
 def _not_finite(thetas: FloatArray) -> NDArray[np.bool_] | None:
     """(N,) which rows have entries that are not finite; None if there are none."""
     finite = np.isfinite(thetas)
@@ -297,100 +216,3 @@ def _not_finite(thetas: FloatArray) -> NDArray[np.bool_] | None:
         return None
     unsound: NDArray[np.bool_] = np.logical_not(finite.reshape(len(thetas), -1).all(1))
     return unsound
-
-
-def prepare_context(
-    adapter: SolverAdapter, context: Mapping[str, Any], batch: int, device: torch.device, *, single: bool = False
-) -> Context:
-    """The context of a call in the form that its adapter takes: tensors on theta's device, or numpy arrays.
-
-    Args:
-        adapter: the adapter, which declares names and shapes.
-        context: tensors, arrays or nested lists with a leading axis of `batch`. Without it, where the adapter says the
-            shape, they hold for all instances.
-        batch: B.
-        device: of theta.
-        single: whether context came with a single theta, and has no such axis.
-
-    Raises:
-        TypeError: values that are no numbers.
-        ValueError: a name that the adapter does not take, or a wrong shape.
-    """
-    unknown = [name for name in context if name not in adapter.context]
-    if unknown:
-        takes = ", ".join(adapter.context) or "no context"
-        raise ValueError(f"{adapter!r} does not take {', '.join(unknown)} as context; it takes {takes}")
-    prepared: dict[str, Any] = {}
-    for name, values in context.items():
-        tensor = context_tensor(name, values)
-        shape = adapter.context[name]
-        if tensor.shape == shape or (single and shape is None):
-            tensor = tensor.expand(batch, *tensor.shape)
-        if tensor.ndim == 0 or len(tensor) != batch or (shape is not None and tensor.shape[1:] != shape):
-            expected = (
-                f"({batch}, ...), an entry for each instance"
-                if shape is None
-                else f"{(batch, *shape)}, or {shape} for all instances"
-            )
-            raise ValueError(f"context {name!r}: expected shape {expected}, got {tuple(tensor.shape)}")
-        if adapter.parallelism is Parallelism.DEVICE:
-            prepared[name] = tensor.to(device)
-        elif tensor.dtype == torch.bfloat16:  # numpy has none
-            prepared[name] = tensor.float().cpu().numpy()
-        else:
-            prepared[name] = tensor.cpu().numpy()
-    return prepared
-
-
-def context_tensor(name: str, values: Any) -> Tensor:
-    """Context that a caller passed as `name`, as a tensor.
-
-    Raises:
-        TypeError: it is not made of numbers.
-    """
-    if isinstance(values, Tensor):
-        return values.detach()
-    try:
-        return torch.as_tensor(np.asarray(values))
-    except (TypeError, ValueError):
-        advice = "; leave it out where there is none" if values is None else ""
-        raise TypeError(
-            f"context {name!r}: expected a tensor, or an array or lists of numbers, got {reprlib.repr(values)}{advice}"
-        ) from None
-
-
-def check_tensor(theta: Any) -> None:
-    """Raises unless theta is a tensor of a floating dtype of at least 16 bits.
-
-    Raises:
-        TypeError: it is not.
-        RuntimeError: solvers cannot read it, see `check_values`.
-    """
-    if not isinstance(theta, Tensor):
-        raise TypeError(
-            f"theta: expected a torch.Tensor, got {type(theta).__name__}; make one by torch.as_tensor(theta)"
-        )
-    check_values(theta)
-    if theta.dtype not in _DTYPES:
-        raise TypeError(
-            f"theta: expected a floating dtype of at least 16 bits, got {theta.dtype}; convert it with theta.float()"
-        )
-
-
-def check_finite(theta: Tensor, adapter: SolverAdapter) -> None:
-    """Raises `ValueError` for NaN or infinity, naming the instance, and how the adapter is told to rule entries out.
-
-    Args:
-        theta: (B, *instance_shape).
-        adapter: the adapter.
-    """
-    finite = theta.isfinite()
-    if not bool(finite.all()):
-        instance, *entry = (~finite).nonzero()[0].tolist()
-        value = theta[(instance, *entry)].item()
-        worst = math.inf if adapter.sense == "min" else -math.inf
-        advice = f"rule entries out by {adapter.exclusion}, or " if value == worst and adapter.exclusion else ""
-        raise ValueError(
-            f"theta: expected finite values, got {value} in instance {instance} at {tuple(entry)}; {advice}check the "
-            "network that predicts theta"
-        )

@@ -1,0 +1,51 @@
+"""What theta must be, and whose fault it is where it is not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imle_solvers.adapter import SolverAdapter
+from imle_solvers.pytorch.transforms import check_values
+
+_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def check_tensor(theta: Any) -> None:
+    """Raises unless theta is a tensor of a floating dtype of at least 16 bits.
+
+    Raises:
+        TypeError: it is not.
+        RuntimeError: solvers cannot read it, see `check_values`.
+    """
+    if not isinstance(theta, Tensor):
+        raise TypeError(
+            f"theta: expected a torch.Tensor, got {type(theta).__name__}; make one by torch.as_tensor(theta)"
+        )
+    check_values(theta)
+    if theta.dtype not in _DTYPES:
+        raise TypeError(
+            f"theta: expected a floating dtype of at least 16 bits, got {theta.dtype}; convert it with theta.float()"
+        )
+
+
+def check_finite(theta: Tensor, adapter: SolverAdapter) -> None:
+    """Raises `ValueError` for NaN or infinity, naming the instance, and how the adapter is told to rule entries out.
+
+    Args:
+        theta: (B, *instance_shape).
+        adapter: the adapter.
+    """
+    finite = theta.isfinite()
+    if not bool(finite.all()):
+        instance, *entry = (~finite).nonzero()[0].tolist()
+        value = theta[(instance, *entry)].item()
+        worst = math.inf if adapter.sense == "min" else -math.inf
+        advice = f"rule entries out by {adapter.exclusion}, or " if value == worst and adapter.exclusion else ""
+        raise ValueError(
+            f"theta: expected finite values, got {value} in instance {instance} at {tuple(entry)}; {advice}check the "
+            "network that predicts theta"
+        )
