@@ -14,8 +14,8 @@ import torch.multiprocessing
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
 from imle_solvers import AIMLE, Normal, SolverLayer, Status
+from tests.estimators.test_gradients import Fixed
 from tests.solvers import StatusAdapter, function_adapter
-from tests.test_gradients import Fixed
 
 RUNS = [f"aimle_{i}" for i in range(8)]
 

@@ -18,8 +18,8 @@ from imle_solvers import (
     SPOPlusLoss,
     SumOfGamma,
 )
+from tests.estimators.test_gradients import Fixed
 from tests.solvers import StatusAdapter, function_adapter, subsets, top_k
-from tests.test_gradients import Fixed
 
 
 def top2(scores):

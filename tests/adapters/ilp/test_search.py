@@ -16,7 +16,7 @@ from imle_adapters.ilp.engines.search import Found, Search
 from imle_adapters.ilp.program import Program
 from imle_solvers.errors import AdapterError
 from imle_solvers.status import Status
-from tests.ilp_instances import covering, data, feasible_points, knapsack, limited_assignment, mknap1, programs
+from tests.adapters.ilp.instances import covering, data, feasible_points, knapsack, limited_assignment, mknap1, programs
 
 BOUNDED = ILPSpec(
     sense="max",

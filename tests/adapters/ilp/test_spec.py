@@ -17,7 +17,7 @@ from ortools.math_opt.python import mathopt
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec
 from imle_solvers.status import Status
-from tests.ilp_instances import data
+from tests.adapters.ilp.instances import data
 
 MPS = """* a comment
 NAME          T

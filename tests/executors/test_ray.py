@@ -30,6 +30,7 @@ from imle_solvers import (
 )
 from imle_solvers.executors.backlog import RESTARTS
 from tests.conftest import ROOT
+from tests.executors.test_faults import EXITS, KILLS, KILLS_ONCE, batch, check, gone, kill
 from tests.solvers import (
     CountingAdapter,
     FaultyAdapter,
@@ -42,7 +43,6 @@ from tests.solvers import (
     slow,
     top_k,
 )
-from tests.test_faults import EXITS, KILLS, KILLS_ONCE, batch, check, gone, kill
 
 ray = pytest.importorskip("ray", reason="needs Ray, the extra imle-solvers[ray]")
 from imle_solvers.executors.cluster import actors, connection  # noqa: E402

@@ -21,8 +21,8 @@ from imle_solvers import (
     SumOfGamma,
     Target,
 )
+from tests.estimators.test_gradients import Fixed
 from tests.solvers import StatusAdapter, function_adapter
-from tests.test_gradients import Fixed
 
 ESTIMATORS = {
     "imle": lambda: IMLE(Normal()),

@@ -16,7 +16,7 @@ from imle_adapters.ilp import ILPAdapter, ILPSpec, available_backends
 from imle_adapters.ilp.engines.engine import COST_EXPONENT, scaled
 from imle_solvers.adapter import Parallelism
 from imle_solvers.status import Status
-from tests.ilp_instances import best_value, knapsack
+from tests.adapters.ilp.instances import best_value, knapsack
 
 INTEGER_BACKENDS = ("scip", "cbc", "cp_sat", "highs")
 

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec
 from imle_solvers.status import Status
-from tests.ilp_instances import best_value, data, feasible_points, gap, knapsack, miplib_optima, mknap1, programs
+from tests.adapters.ilp.instances import (
+    best_value,
+    data,
+    feasible_points,
+    gap,
+    knapsack,
+    miplib_optima,
+    mknap1,
+    programs,
+)
 
 INTEGER_BACKENDS = ("scip", "cbc", "cp_sat", "highs")
 

@@ -14,7 +14,7 @@ from ortools.math_opt.python import mathopt
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec, available_backends
 from imle_solvers.errors import AdapterError
-from tests.ilp_instances import knapsack
+from tests.adapters.ilp.instances import knapsack
 
 GOOD: dict[str, Any] = {"sense": "max", "shape": 2, "A_ub": [[1.0, 2.0]], "b_ub": [3.0], "ub": 1}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from imle_adapters.ilp import ILPSpec
 
-DATA = Path(__file__).parents[1].parent / "shared" / "data"
+DATA = Path(__file__).parents[3].parent / "shared" / "data"
 
 
 def data(name: str) -> Path:

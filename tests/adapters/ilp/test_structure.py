@@ -16,7 +16,7 @@ from imle_adapters.ilp.engines.glop import UnimodularEngine
 from imle_adapters.ilp.unimodular import unimodular_rows
 from imle_solvers import SolverLayer
 from imle_solvers.status import Status
-from tests.ilp_instances import feasible_points, knapsack
+from tests.adapters.ilp.instances import feasible_points, knapsack
 
 
 def incidence(nodes: int, arcs: list[tuple[int, int]]) -> np.ndarray:
