@@ -16,10 +16,8 @@ EXAMPLES = ROOT / "examples"
 
 @pytest.fixture(scope="module")
 def load():
-    """Imports a module of the examples, which import each other as scripts do."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(EXAMPLES)
-        yield importlib.import_module
+    """Imports a module of the examples."""
+    return lambda name: importlib.import_module(f"examples.{name}")
 
 
 @pytest.fixture
@@ -27,9 +25,9 @@ def call(load, monkeypatch, capsys, tmp_path):
     """Runs an example in this process: (name, *arguments) -> (exit code, printed lines, lines of errors)."""
 
     def run(name, *arguments):
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", "--out", str(tmp_path / "out"), *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", [name, "--out", str(tmp_path / "out"), *map(str, arguments)])
         try:
-            load(name).main()
+            load(f"{name}.main").main()
             code = 0
         except SystemExit as end:
             code = end.code
@@ -45,7 +43,7 @@ def call(load, monkeypatch, capsys, tmp_path):
 def run_quick(name, out, *arguments):
     path = os.pathsep.join([str(ROOT), str(ROOT / "adapters"), os.environ.get("PYTHONPATH", "")])
     run = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), "--quick", "--out", str(out), *arguments],
+        [sys.executable, "-W", "error", str(EXAMPLES / name), "--quick", "--out", str(out), *arguments],
         cwd=out,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -73,7 +71,7 @@ def test_every_method_trains_and_is_compared(call, load, tmp_path):
         "warcraft", "--compare", "all", "--seeds", 2, "--epochs", 1, "--train-maps", 8, "--test-maps", 4, "--workers", 0
     )
     assert code == 0
-    methods = (*load("warcraft_model").METHODS, "none")
+    methods = (*load("warcraft.model").METHODS, "none")
     rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in printed if line.startswith("| ")}
     assert tuple(rows)[1:] == methods
     solves = {method: int(cells[3]) for method, cells in list(rows.items())[1:]}
@@ -212,7 +210,7 @@ def state_of(file):
 
 
 def test_a_resumed_training_goes_on_with_the_same_numbers(load, tmp_path):
-    data, model, training = (load(f"warcraft_{name}") for name in ("data", "model", "training"))
+    data, model, training = (load(f"warcraft.{name}") for name in ("data", "model", "training"))
     maps = data.generate(25, 12, seed=0)
     train, val = maps[:20], maps[20:]
 
@@ -283,7 +281,7 @@ def test_a_file_of_something_else_is_refused(call, tmp_path):
 
 
 def test_the_network_has_the_layers_of_a_resnet18(load):
-    model = load("warcraft_model")
+    model = load("warcraft.model")
     plain = model.PlainModel(12)
     convolutions = [module for module in plain.network.modules() if isinstance(module, torch.nn.Conv2d)]
     assert len(convolutions) == 20  # 17 and the 3 of shortcuts
@@ -294,7 +292,7 @@ def test_the_network_has_the_layers_of_a_resnet18(load):
 
 @pytest.mark.parametrize("size", [12, 30])
 def test_evaluation_does_not_depend_on_the_batch(load, size):
-    model = load("warcraft_model")
+    model = load("warcraft.model")
     torch.manual_seed(0)
     network = model.SolverModel(size, samples=1, beta=1.0, temperature=0.1, workers=0, seed=0)
     images = torch.rand(3, 3, 8 * size, 8 * size)

@@ -7,21 +7,15 @@ import re
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
-
 
 @pytest.fixture(scope="module")
 def warcraft():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "examples")
-        yield importlib.import_module("warcraft_data")
+    return importlib.import_module("examples.warcraft.data")
 
 
 @pytest.fixture(scope="module")
 def road():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "examples")
-        yield importlib.import_module("road_data")
+    return importlib.import_module("examples.road_network.data")
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from common import Parser, positive, positive_number, progress_bar, save_picture
-from road_data import Score, generate, read_tntp
-from road_picture import draw
 from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional
 
+from examples.common.options import Parser, positive, positive_number
+from examples.common.pictures import save_picture
+from examples.common.progress import progress_bar
+from examples.road_network.data import Score, generate, read_tntp
+from examples.road_network.picture import draw
 from imle_adapters import ShortestPathAdapter
 from imle_solvers import IMLE, Normal, SolverLayer, Target
 
@@ -163,7 +165,3 @@ def main() -> None:
     save_picture(
         draw(roads, adapter.edges, true_costs.numpy(), learned, used.numpy(), scores), options.out, "road_network"
     )
-
-
-if __name__ == "__main__":
-    main()

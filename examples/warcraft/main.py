@@ -15,13 +15,14 @@ import contextlib
 from pathlib import Path
 
 import torch
-from common import Parser, positive, positive_number, save_picture
-from warcraft_compare import Result, chart, result_of, solves_of, table, write_table
-from warcraft_data import SIZES, SPLITS, Maps, generate, read, write
-from warcraft_model import METHODS, PlainModel, SolverModel
-from warcraft_picture import draw
-from warcraft_training import SCHEDULES, Budget, Training
 
+from examples.common.options import Parser, positive, positive_number
+from examples.common.pictures import save_picture
+from examples.warcraft.compare import Result, chart, result_of, solves_of, table, write_table
+from examples.warcraft.data import SIZES, SPLITS, Maps, generate, read, write
+from examples.warcraft.model import METHODS, PlainModel, SolverModel
+from examples.warcraft.picture import draw
+from examples.warcraft.training import SCHEDULES, Budget, Training
 from imle_solvers import Executor, RayExecutor
 
 PLAIN = "none"
@@ -31,7 +32,7 @@ DECISIVE = ["size", "method", "seed", "train_maps", "batch_size", "lr", "schedul
 
 EPILOG = """\
 The recipe that was published for the real maps (10 000 of them, 95 % cost-optimal at 12x12):
-  python examples/warcraft.py --data DIR --train-maps 10000 --epochs 50 --batch-size 70 --beta 20 --lr 5e-4 \\
+  python examples/warcraft --data DIR --train-maps 10000 --epochs 50 --batch-size 70 --beta 20 --lr 5e-4 \\
     --schedule steps
 """
 
@@ -235,7 +236,3 @@ def report(name: str, training: Training, test: Maps, when: str) -> None:
     """Prints both metrics."""
     exact, optimal = training.score(test)
     print(f"{name}, {when}: exact match {exact:.1%}, cost-optimal {optimal:.1%}")
-
-
-if __name__ == "__main__":
-    main()

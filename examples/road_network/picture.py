@@ -13,7 +13,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
-from road_data import Position, Roads, Score
+
+from examples.road_network.data import Position, Roads, Score
 
 Array = NDArray[Any]
 
