@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "adapters"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from examples.common.options import positive
-from examples.warcraft.data import generate
+from examples.warcraft.generator import generate
 from examples.warcraft.model import SolverModel
 from examples.warcraft.training import Budget, Training
 

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from examples.road_network.data import Position, Roads, Score
+from examples.road_network.roads import Position, Roads
+from examples.road_network.training import Score
 
 Array = NDArray[Any]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from examples.warcraft.data import Maps
+from examples.warcraft.maps import Maps
 from examples.warcraft.model import SolverModel
 from examples.warcraft.training import Training
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from examples.warcraft.data import TILE, Maps, connects, cost_optimal, path_costs
+from examples.warcraft.maps import TILE, Maps, connects, cost_optimal, path_costs
 from examples.warcraft.training import Training
 
 COLUMNS = 4

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from tqdm import tqdm
 
 from examples.common.progress import progress_bar
-from examples.warcraft.data import Maps, cost_optimal, exact_match
+from examples.warcraft.maps import Maps, cost_optimal, exact_match
 from examples.warcraft.model import PlainModel, SolverModel
 
 EVALUATION_BATCH = 100
