@@ -1,5 +1,5 @@
 # Each target does its own set-up: a virtual environment in .venv, with the versions of constraints.txt.
-# Use another interpreter with `make test PYTHON=python3.12`.
+# Use another interpreter with `make test PYTHON=python3.12`. Examples take options: `make warcraft ARGS="--epochs 1"`.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,6 +11,7 @@ help:
 	@echo "make warcraft   train the Warcraft example, results in runs/warcraft"
 	@echo "make roads      train the road network example, results in runs/road_network"
 	@echo "make custom     run the example of a solver of one's own"
+	@echo "                options for these three: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
 	@echo "make test       all tests"
 	@echo "make quick      the tests that take no more than a few seconds each"
 	@echo "make check      linter, formatter, types and whether all that is public has one, import contracts"
@@ -20,13 +21,13 @@ help:
 	@echo "make clean      remove the environment and everything that was built"
 
 warcraft: $(VENV)/.examples
-	$(RUN) examples/warcraft.py
+	$(RUN) examples/warcraft $(ARGS)
 
 roads: $(VENV)/.examples
-	$(RUN) examples/road_network.py
+	$(RUN) examples/road_network $(ARGS)
 
 custom: $(VENV)/.examples
-	$(RUN) examples/custom_solver.py
+	$(RUN) examples/custom_solver $(ARGS)
 
 test: $(VENV)/.dev
 	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile

@@ -16,15 +16,17 @@ from typing import Any
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+# The examples of this checkout, and the packages that they import.
+sys.path.insert(0, str(Path(__file__).parents[1] / "adapters"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from common import positive
-from warcraft_data import generate
-from warcraft_model import SolverModel
-from warcraft_training import Budget, Training
+from examples.common.options import positive
+from examples.warcraft.generator import generate
+from examples.warcraft.model import SolverModel
+from examples.warcraft.training import Budget, Training
 
 PARTS = {
-    "whole step": [("warcraft_training.py", "_epoch")],
+    "whole step": [("warcraft/training.py", "_epoch")],
     "layer": [("layer.py", "_draw"), ("estimators/base.py", "backward")],
     "solves": [("executors/base.py", "solve")],
     "noise": [("distributions.py", "sample")],

@@ -512,12 +512,11 @@ def test_a_connection_that_was_there_before_is_used_and_left(cluster, free, tmp_
 
 
 def test_the_example_learns_the_same_on_a_cluster(cluster, free, monkeypatch, capsys, tmp_path):
-    monkeypatch.syspath_prepend(ROOT / "examples")
     few = ["--train-maps", "8", "--test-maps", "4", "--epochs", "1", "--no-baseline", "--out", str(tmp_path)]
 
     def train(*arguments):
-        monkeypatch.setattr(sys, "argv", ["warcraft.py", *few, *arguments])
-        importlib.import_module("warcraft").main()
+        monkeypatch.setattr(sys, "argv", ["warcraft", *few, *arguments])
+        importlib.import_module("examples.warcraft.main").main()
         return [line for line in capsys.readouterr().out.splitlines() if "training:" in line]
 
     here, there = train("--workers", "0"), train("--ray", cluster.address, "--workers", "2")
@@ -526,10 +525,9 @@ def test_the_example_learns_the_same_on_a_cluster(cluster, free, monkeypatch, ca
 
 
 def test_the_example_says_what_is_wrong_with_its_cluster(monkeypatch, capsys, tmp_path):
-    monkeypatch.syspath_prepend(ROOT / "examples")
     arguments = ["--quick", "--out", str(tmp_path), "--ray", "local", "--workers", "0"]
-    monkeypatch.setattr(sys, "argv", ["warcraft.py", *arguments])
+    monkeypatch.setattr(sys, "argv", ["warcraft", *arguments])
     with pytest.raises(SystemExit) as end:
-        importlib.import_module("warcraft").main()
+        importlib.import_module("examples.warcraft.main").main()
     assert end.value.code == 2
     assert "num_workers must be at least 1" in capsys.readouterr().err

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import progress_bar
 from torch import Generator, Tensor
 from tqdm import tqdm
-from warcraft_data import Maps, cost_optimal, exact_match
-from warcraft_model import PlainModel, SolverModel
+
+from examples.common.progress import progress_bar
+from examples.warcraft.maps import Maps, cost_optimal, exact_match
+from examples.warcraft.model import PlainModel, SolverModel
 
 EVALUATION_BATCH = 100
 

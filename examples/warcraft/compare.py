@@ -9,9 +9,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from warcraft_data import Maps
-from warcraft_model import SolverModel
-from warcraft_training import Training
+
+from examples.warcraft.maps import Maps
+from examples.warcraft.model import SolverModel
+from examples.warcraft.training import Training
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Result:
     """What one training came to.
 
     Attributes:
-        exact, optimal: shares of held-out maps, see `warcraft_training.Point`.
+        exact, optimal: shares of held-out maps, see `training.Point`.
         seconds: of training.
         solves: shortest paths found in training, forward and backward.
     """

@@ -1,4 +1,4 @@
-"""What the examples share: options, clear errors, progress bars, pictures."""
+"""The command line of an example: options that all have, types of their values, errors of one line."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import os
 from pathlib import Path
 from typing import Any, NoReturn
 
-from matplotlib.figure import Figure
-from tqdm import tqdm
-
 
 class Parser(argparse.ArgumentParser):
     """A parser with the options of every example, and errors of one line; the exit code is 2, as usual."""
 
     def __init__(self, name: str, description: str, **kwargs: Any) -> None:
         super().__init__(
-            prog=f"{name}.py", description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
+            prog=f"examples/{name}",
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **kwargs,
         )
         self.add_argument("--seed", type=seed, default=0, help="seed of all randomness; default 0")
         self.add_argument(
@@ -64,20 +64,3 @@ def seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**63:
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2**63 - 1, got {text!r}")
     return int(text)
-
-
-def progress_bar(description: str, total: int) -> tqdm[Any]:
-    """A progress bar."""
-    return tqdm(
-        total=total,
-        desc=description,
-        dynamic_ncols=True,
-        bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
-    )
-
-
-def save_picture(figure: Figure, folder: Path, name: str) -> None:
-    """Writes a picture and says where."""
-    path = folder / f"{name}.png"
-    figure.savefig(path, dpi=120)
-    print(f"picture: {path}")

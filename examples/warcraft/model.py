@@ -6,64 +6,16 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from examples.warcraft.methods import make_estimator
+from examples.warcraft.resnet import resnet18
 from imle_adapters import ShortestPathAdapter
-from imle_solvers import (
-    AIMLE,
-    IMLE,
-    Blackbox,
-    Estimator,
-    Executor,
-    FenchelYoungLoss,
-    Identity,
-    Normal,
-    PerturbedOptimizer,
-    SolverLayer,
-    StraightThrough,
-    SumOfGamma,
-    Target,
-)
+from imle_solvers import Executor, FenchelYoungLoss, SolverLayer
 
+SQUARED = ("aimle-central", "identity", "ste", "perturbed")
+"""Methods that never come to rest with a gradient that is not zero where the path is right.
 
-class ResidualBlock(nn.Module):
-    """The basic block of ResNet18 (He et al., CVPR 2016): (B, C, H, W) -> (B, C', H/stride, W/stride)."""
-
-    def __init__(self, channels: int, out_channels: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, out_channels, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(out_channels),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(out_channels),
-        )
-        self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or channels != out_channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
-            )
-
-    def forward(self, features: Tensor) -> Tensor:
-        return functional.relu(self.body(features) + self.shortcut(features), inplace=True)
-
-
-def resnet18(stages: int) -> nn.Sequential:
-    """The first `stages` of ResNet18's four: (B, 3, H, W) -> (B, 64 * 2^(stages-1), H / 2^(stages+1), ...)."""
-    network = nn.Sequential(
-        nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
-        nn.BatchNorm2d(64),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(3, stride=2, padding=1),
-    )
-    channels = 64
-    for stage in range(stages):
-        width = 64 * 2**stage
-        network.append(ResidualBlock(channels, width, stride=1 if stage == 0 else 2))
-        network.append(ResidualBlock(width, width, stride=1))
-        channels = width
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return network
+They hand it on as it is, or step along it both ways. The others step away from it, and find the same path again.
+"""
 
 
 def hamming(predicted: Tensor, paths: Tensor) -> Tensor:
@@ -78,52 +30,6 @@ def hamming(predicted: Tensor, paths: Tensor) -> Tensor:
 def squared(predicted: Tensor, paths: Tensor) -> Tensor:
     """The same number as `hamming` for masks of 0 and 1, but with a gradient that is zero where the mask is right."""
     return (predicted - paths).square().sum((1, 2)).mean()
-
-
-METHODS = ("imle", "aimle", "aimle-central", "blackbox", "identity", "ste", "perturbed", "fenchel-young")
-"""Ways to differentiate the layer; they share the network, the maps, the noise and the number of wrong tiles as loss.
-
-All but "fenchel-young", whose loss compares costs with paths.
-"""
-
-SQUARED = ("aimle-central", "identity", "ste", "perturbed")
-"""Methods that never come to rest with a gradient that is not zero where the path is right.
-
-They hand it on as it is, or step along it both ways. The others step away from it, and find the same path again.
-"""
-
-
-def make_estimator(method: str, *, beta: float, temperature: float) -> Estimator:
-    """The estimator of a method.
-
-    Args:
-        method: one of `METHODS`.
-        beta: lambda of I-MLE and of the blackbox method; the others have none, or adapt it.
-        temperature: of the noise, in units of cost.
-    """
-    noise = SumOfGamma(k="auto")
-    if method == "blackbox":
-        return Blackbox(beta)
-    if method == "identity":
-        return Identity("norm")  # paths differ in length, so that their mean means something
-    if method == "ste":
-        return StraightThrough(noise, noise_temperature=temperature)
-    if method.startswith("aimle"):
-        # Some hundred steps are too few to find beta from 0 with the published eta of 1e-4.
-        return AIMLE(
-            noise,
-            symmetric=method == "aimle-central",
-            initial_beta=0.5,
-            step=1e-3,
-            target_norm=6.0,
-            input_noise_temperature=temperature,
-            target_noise_temperature=temperature,
-        )
-    if method == "perturbed":
-        return PerturbedOptimizer(Normal(), sigma=10 * temperature, num_marginal_samples=10)
-    if method == "fenchel-young":
-        return IMLE(Normal(), input_noise_temperature=10 * temperature)
-    return IMLE(noise, Target(beta=beta), input_noise_temperature=temperature, target_noise_temperature=temperature)
 
 
 class SolverModel(nn.Module):

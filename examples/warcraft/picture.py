@@ -8,8 +8,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
-from warcraft_data import TILE, Maps, connects, cost_optimal, path_costs
-from warcraft_training import Training
+
+from examples.warcraft.maps import TILE, Maps, connects, cost_optimal, path_costs
+from examples.warcraft.training import Training
 
 COLUMNS = 4
 LABELLED, RIGHT, WRONG = "white", "gold", "tomato"

@@ -5,37 +5,14 @@ A linear model sees features of items and, as labels, what the best knapsacks ho
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import torch
-from common import Parser, positive, progress_bar, save_picture
 from matplotlib.figure import Figure
 
-from imle_solvers import IMLE, SolverAdapter, SolverLayer, Target, make_adapter, register_adapter
-
-
-@register_adapter("knapsack")
-class KnapsackAdapter(SolverAdapter):
-    """The most valuable items of given weights, 1 or more, that a knapsack can hold. Theta are values, (items,)."""
-
-    sense = "max"
-
-    def __init__(self, weights: list[int], capacity: int) -> None:
-        self.weights, self.capacity = weights, capacity
-        self.instance_shape = (len(weights),)
-
-    def solve(self, state: None, theta: Any, **context: Any) -> Any:
-        best = np.zeros((len(theta) + 1, self.capacity + 1))  # of the first items, with so much room
-        for item, (value, weight) in enumerate(zip(theta, self.weights, strict=True)):
-            best[item + 1] = best[item]
-            best[item + 1, weight:] = np.maximum(best[item, weight:], best[item, :-weight] + value)
-        packed, room = np.zeros(len(theta)), self.capacity
-        for item in reversed(range(len(theta))):
-            if best[item + 1, room] > best[item, room]:
-                packed[item] = 1
-                room -= self.weights[item]
-        return packed
+import examples.custom_solver.knapsack  # noqa: F401  registers "knapsack"
+from examples.common.options import Parser, positive
+from examples.common.pictures import save_picture
+from examples.common.progress import progress_bar
+from imle_solvers import IMLE, SolverLayer, Target, make_adapter
 
 
 def main() -> None:
@@ -79,7 +56,3 @@ def main() -> None:
     axes.set(xlabel="epoch", ylabel="share, on held-out knapsacks", ylim=(None, 1.02))
     axes.legend(loc="lower right")
     save_picture(figure, options.out, "custom_solver")
-
-
-if __name__ == "__main__":
-    main()

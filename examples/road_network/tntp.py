@@ -1,87 +1,14 @@
-"""Road networks: generated ones, and the real ones of the collection "Transportation Networks for Research" (TNTP)."""
+"""The real road networks of the collection "Transportation Networks for Research" (TNTP)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Hashable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import networkx as nx
-import numpy as np
-from scipy.spatial import Delaunay
 
-Position = tuple[float, float]
-Trip = tuple[Hashable, Hashable]
-
-
-@dataclass(frozen=True)
-class Roads:
-    """A road network.
-
-    Attributes:
-        name: for titles.
-        graph: its edges have the attribute "cost", above zero.
-        positions: of the nodes, for drawing; empty if they are not known.
-        origins, destinations: the nodes where routes start and end; the same place has the same index in both.
-    """
-
-    name: str
-    graph: nx.Graph[Any]
-    positions: dict[Hashable, Position]
-    origins: list[Hashable]
-    destinations: list[Hashable]
-
-    def trips(self) -> list[Trip]:
-        """All pairs of different places with a way from the one to the other.
-
-        Raises:
-            ValueError: there are fewer than two.
-        """
-        reachable = {origin: nx.descendants(self.graph, origin) for origin in self.origins}
-        trips = [
-            (origin, destination)
-            for i, origin in enumerate(self.origins)
-            for j, destination in enumerate(self.destinations)
-            if i != j and destination in reachable[origin]
-        ]
-        if len(trips) < 2:
-            raise ValueError(f"{self.name}: expected at least two trips between different places, found {len(trips)}")
-        return trips
-
-
-class Score(NamedTuple):
-    """How good learned costs are: shares of routes, and Spearman's rank correlation with the true costs."""
-
-    exact: float
-    optimal: float
-    rank: float
-
-    def __str__(self) -> str:
-        return (
-            f"exact match {self.exact:.1%}, cost-optimal {self.optimal:.1%} of routes, rank correlation {self.rank:.2f}"
-        )
-
-
-def generate(places: int, seed: int) -> Roads:
-    """A planar network of two-way roads; costs are lengths times a lognormal factor (speed, traffic)."""
-    rng = np.random.default_rng(seed)
-    points = rng.random((places, 2))
-    triangles = Delaunay(points).simplices
-    pairs = np.unique(
-        np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [0, 2]]])), axis=0
-    )
-    lengths = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
-    roads = nx.Graph()
-    roads.add_nodes_from(range(places))
-    costs = 10 * lengths * rng.lognormal(sigma=0.6, size=len(pairs))
-    short = lengths <= np.quantile(lengths, 0.9)  # the hull's long edges are no roads
-    for (tail, head), cost in zip(pairs[short].tolist(), costs[short].tolist(), strict=True):
-        roads.add_edge(tail, head, cost=cost)
-    roads = nx.Graph(roads.subgraph(max(nx.connected_components(roads), key=len)))
-    nodes = list(roads.nodes)
-    return Roads(f"generated, seed {seed}", roads, dict(enumerate(map(tuple, points.tolist()))), nodes, nodes)
+from examples.road_network.roads import Position, Roads
 
 
 def read_tntp(file: Path) -> Roads:

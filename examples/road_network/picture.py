@@ -13,7 +13,9 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
-from road_data import Position, Roads, Score
+
+from examples.road_network.roads import Position, Roads
+from examples.road_network.training import Score
 
 Array = NDArray[Any]
 

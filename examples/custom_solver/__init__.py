@@ -1,0 +1,1 @@
+"""A solver of one's own as a layer."""

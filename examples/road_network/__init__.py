@@ -1,0 +1,1 @@
+"""Learns the hidden costs of roads from observed routes."""

@@ -1,0 +1,1 @@
+"""Learns to find paths on Warcraft maps."""

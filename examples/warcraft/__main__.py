@@ -1,0 +1,11 @@
+"""`python examples/warcraft` from anywhere, or `python -m examples.warcraft` from the checkout's root."""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    # In place of this folder, so that the example is found as part of a package, and solved by its own checkout.
+    sys.path[:1] = [str(Path(__file__).resolve().parents[2] / folder) for folder in (".", "adapters")]
+    from examples.warcraft.main import main
+
+    main()
