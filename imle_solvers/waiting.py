@@ -101,6 +101,7 @@ class _Watch:
             time.sleep(_PERIOD)
             for wait in list(self._waits.values()):
                 wait.look()
+                del wait  # which would keep its executor alive until the next look
             with self._lock:
                 if not self._waits:
                     self._thread = None
