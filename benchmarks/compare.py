@@ -24,11 +24,11 @@ from typing import Any
 import torch
 from comparison.growth import SERIES, grow
 from comparison.memory import memory_of
-from comparison.report import text, verdict, write_chart, write_readme
+from comparison.report import text, verdict, write_chart, write_page
 from comparison.rows import CORES, ROWS
 from comparison.timing import Budget, time_row
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 PACKAGES = ("imle-solvers", "torch", "numpy", "scipy", "numba", "networkx", "ortools", "pyepo")
 QUICK, FULL = Budget(rounds=5, turn=0.1, fewest=1, warm_up=0.3), Budget(rounds=5, turn=1.5, fewest=4, warm_up=2.0)
 
@@ -57,8 +57,8 @@ def main() -> None:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
     if arguments.chart and results["rows"]:
         write_chart(arguments.chart, results)
-    if arguments.readme:
-        write_readme(README, results)
+    if arguments.page:
+        write_page(PAGE, results)
 
 
 def parse() -> argparse.Namespace:
@@ -76,7 +76,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw a bar chart to FILE")
-    parser.add_argument("--readme", action="store_true", help="write the tables to README.md, between its markers")
+    parser.add_argument("--page", action="store_true", help="write the tables to docs/benchmarks.md, between markers")
     arguments = parser.parse_args()
     if arguments.rows is None:
         arguments.rows = everything

@@ -1,4 +1,4 @@
-"""The measurements as text, as Markdown for the README, and as a picture."""
+"""The measurements as text, as Markdown for docs/benchmarks.md, and as a picture."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def verdict(row: dict[str, Any]) -> str:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """The table of the README."""
+    """The tables of docs/benchmarks.md."""
     lines = [
         "| forward + backward | against | ms a step, ours / theirs | times as fast | target | step MB, ours / theirs |",
         "|---|---|---|---|---|---|",
@@ -86,16 +86,16 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_readme(path: Path, results: dict[str, Any]) -> None:
+def write_page(path: Path, results: dict[str, Any]) -> None:
     """Puts the table between its markers.
 
     Raises:
         SystemExit: the file has no markers.
     """
-    readme = path.read_text()
-    if not _MARKERS.search(readme):
+    page = path.read_text()
+    if not _MARKERS.search(page):
         raise SystemExit(f"{path}: expected a line <!-- bench --> and a line <!-- /bench -->, which hold the table")
-    path.write_text(_MARKERS.sub(lambda found: f"{found[1]}{markdown(results)}\n{found[2]}", readme))
+    path.write_text(_MARKERS.sub(lambda found: f"{found[1]}{markdown(results)}\n{found[2]}", page))
 
 
 def write_chart(path: Path, results: dict[str, Any]) -> None:

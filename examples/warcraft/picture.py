@@ -51,7 +51,7 @@ def _draw_paths(
 ) -> None:
     optimal, joined, costs = cost_optimal(masks, maps), connects(masks), path_costs(maps.costs, masks)
     for index, axes in enumerate(axes_row):
-        axes.imshow(maps.images[index])
+        axes.imshow(maps.images[index], interpolation="nearest")  # pixels as they are, and small files
         text, colour = f"cost {costs[index]:.1f}", LABELLED
         if judge:
             colour = RIGHT if optimal[index] else WRONG

@@ -110,18 +110,18 @@ def test_unknown_rows_are_an_error_that_lists_them():
     assert "there is no warcraft; expected warcraft-12," in run.stderr
 
 
-def test_readme_tables_go_between_the_markers(finished, monkeypatch, tmp_path):
+def test_tables_go_between_the_markers_of_their_page(finished, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    from comparison.report import write_readme
+    from comparison.report import write_page
 
-    readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- bench -->\nold\n<!-- /bench -->\nafter\n")
+    page = tmp_path / "benchmarks.md"
+    page.write_text("before\n<!-- bench -->\nold\n<!-- /bench -->\nafter\n")
     for _ in range(2):
-        write_readme(readme, finished[1])
-        lines = readme.read_text().splitlines()
+        write_page(page, finished[1])
+        lines = page.read_text().splitlines()
         assert (lines[0], lines[1], *lines[-2:]) == ("before", "<!-- bench -->", "<!-- /bench -->", "after")
         assert "old" not in lines
         assert sum(row["title"] in line for line in lines for row in finished[1]["rows"]) == len(ROWS)
-    readme.write_text("no markers\n")
+    page.write_text("no markers\n")
     with pytest.raises(SystemExit, match="expected a line <!-- bench -->"):
-        write_readme(readme, finished[1])
+        write_page(page, finished[1])
