@@ -5,7 +5,8 @@ OR-Tools model with one process and with two. Slow contenders get fewer instance
 each solve. The second table has single solves of other kinds of programs, by the compiled search and by the backend.
 The third has programs with totally unimodular rows, by GLOP and by the backend for all other programs of their kind,
 both without the search, and with it. In every round each contender has a turn, so that a busy machine slows all of
-them; figures are medians. The run fails if optimal values differ.
+them; figures are medians. With `--families` there are programs of a hundred variables and more instead, by
+`backend="auto"` and by every backend, with a time limit an instance. The run fails if optimal values differ.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 import torch
+from ilp_families import families
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imle_adapters.ilp import ILPAdapter, ILPSpec
-from imle_solvers import IMLE, SolverLayer, SumOfGamma, Target
+from imle_adapters.ilp import ILPAdapter, ILPSpec, available_backends
+from imle_solvers import IMLE, SerialExecutor, SolverLayer, SumOfGamma, Target
 
 SAMPLES, KAPPA, STEP = 5, 5.0, 10.0
 Step = Callable[[Tensor], Any]  # forward and backward of a batch (B, n)
@@ -39,8 +41,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, help="instances in a batch (default: 32)")
     parser.add_argument("--slow-batch", type=int, default=4, help="for contenders without the search (default: 4)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements to FILE")
+    parser.add_argument("--families", action="store_true", help="larger programs, by every backend")
+    parser.add_argument("--limit", type=float, default=10.0, help="seconds an instance, for families (default: 10)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.families:
+        compare_backends(arguments.slow_batch, arguments.limit)
+        return
     rows = []
     for items, limits in ((32, 2), (50, 5)):
         rows += train(items, limits, arguments.batch, arguments.slow_batch, arguments.rounds)
@@ -65,6 +72,29 @@ def knapsack(items: int, limits: int) -> tuple[NDArray[np.int64], NDArray[np.int
     """Weights (limits, items) and capacities of half their sums."""
     weights = np.random.default_rng(0).integers(5, 60, (limits, items))
     return weights, weights.sum(axis=1) // 2
+
+
+def compare_backends(instances: int, limit: float) -> None:
+    """Prints milliseconds an instance of each family by each backend, and auto's over the best of SCIP, CBC, HiGHS."""
+    backends = ["auto", *(name for name in available_backends() if name != "glop")]
+    print(f"{'family':36}" + "".join(f"{name:>10}" for name in backends) + f"{'auto/best':>12}")
+    for name, (spec, thetas) in families(instances).items():
+        seconds, objectives = {}, {}
+        for backend in backends:
+            adapter = ILPAdapter(spec, backend, time_limit=limit)
+            with SerialExecutor() as executor:
+                executor.solve(adapter, thetas[:1].copy())
+                begin = time.perf_counter()
+                solved = executor.solve(adapter, thetas.copy())
+                seconds[backend] = time.perf_counter() - begin
+            if not solved.statuses.any():
+                objectives[backend] = (solved.values * thetas).sum(1)
+        for backend, values in objectives.items():
+            if not np.allclose(values, next(iter(objectives.values())), rtol=1e-9, atol=0):
+                raise SystemExit(f"{name}: {backend} found other optimal values")
+        cells = [f"{'' if b in objectives else '>'}{seconds[b] / instances * 1e3:.0f}" for b in backends]
+        best = min((seconds[b] for b in objectives if b not in ("auto", "cp_sat")), default=float("nan"))
+        print(f"{name:36}" + "".join(f"{cell:>10}" for cell in cells) + f"{seconds['auto'] / best:12.2f}", flush=True)
 
 
 def train(items: int, limits: int, batch: int, slow_batch: int, rounds: int) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ def prepare_context(
 
     Raises:
         TypeError: values that are no numbers.
-        ValueError: a name that the adapter does not take, or a wrong shape.
+        ValueError: a name that the adapter does not take, a wrong shape, or values that ask for a gradient.
     """
     unknown = [name for name in context if name not in adapter.context]
     if unknown:
@@ -36,6 +36,11 @@ def prepare_context(
         raise ValueError(f"{adapter!r} does not take {', '.join(unknown)} as context; it takes {takes}")
     prepared: dict[str, Any] = {}
     for name, values in context.items():
+        if torch.is_grad_enabled() and isinstance(values, Tensor) and values.requires_grad:
+            raise ValueError(
+                f"context {name!r} asks for a gradient, but layers differentiate theta alone: detach() it, or see "
+                '"Learning a constraint" in docs/programs.md'
+            )
         tensor = context_tensor(name, values)
         shape = adapter.context[name]
         if tensor.shape == shape or (single and shape is None):

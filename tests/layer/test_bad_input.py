@@ -329,3 +329,13 @@ def test_use_after_close(layer):
 def test_bad_arguments(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_context_that_asks_for_a_gradient():
+    layer = SolverLayer(TopKAdapter(4, 2), num_workers=0)
+    mask = torch.ones(2, 4, requires_grad=True)
+    with pytest.raises(ValueError, match=r"context 'mask' asks for a gradient, but .* theta alone: detach\(\) it"):
+        layer(torch.zeros(2, 4), mask=mask)
+    layer(torch.zeros(2, 4), mask=mask.detach())
+    with torch.no_grad():
+        layer(torch.zeros(2, 4), mask=mask)

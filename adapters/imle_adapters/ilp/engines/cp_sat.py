@@ -99,6 +99,9 @@ class CpSatEngine:
         solver = self._solver = cp_model.CpSolver()
         solver.parameters.catch_sigint_signal = False  # or Ctrl-C ends the whole program from then on
         solver.parameters.num_workers = 1
+        # With one worker clauses are otherwise not in the linear relaxation at all, and set covers have no bound.
+        solver.parameters.linearization_level = 2
+        solver.parameters.cp_model_probing_level = 0  # half of the time on assignments, and next to no loss elsewhere
         solver.parameters.random_seed = 0
         solver.parameters.relative_gap_limit = 0.0
         solver.parameters.absolute_gap_limit = 0.0
