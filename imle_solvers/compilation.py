@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import event
+
+from imle_solvers import waiting
+
+_log = logging.getLogger(__name__)
+
+_LONG = 1.0
+"""From how many seconds on compiling is logged."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,3 +39,33 @@ def inner(function: Function) -> Function:
     """Compiles what only kernels call, without the entries for Python and C, which take longer than the rest."""
     options: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return cast(Function, numba.njit(**options)(function))
+
+
+class _Compiling(event.Listener):
+    """Knows whether anything is being compiled. A wait for that is no long solve."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._depth = 0  # functions that kernels call are compiled while these are
+        self._since = 0.0
+
+    def __bool__(self) -> bool:
+        return self._depth > 0
+
+    def on_start(self, event: Any) -> None:
+        with self._lock:
+            if self._depth == 0:
+                self._since = time.monotonic()
+            self._depth += 1
+
+    def on_end(self, event: Any) -> None:
+        with self._lock:
+            self._depth -= 1
+            seconds = time.monotonic() - self._since
+        if self._depth == 0 and seconds > _LONG:
+            _log.info("compiling kernels took %.1f s; the cache keeps them for the next program", seconds)
+
+
+_compiling = _Compiling()
+event.register("numba:compile", _compiling)  # type: ignore[no-untyped-call]
+waiting.excuses.append(lambda: bool(_compiling))

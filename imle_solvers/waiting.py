@@ -20,6 +20,9 @@ _LONG = 10.0
 _PERIOD = 1.0
 """How often the watch looks, in seconds. It ends when it has seen nobody wait for as long."""
 
+excuses: list[Callable[[], bool]] = []
+"""Say whether something else than a solver is at work, such as a compiler: that counts as news."""
+
 LOOK = 0.1
 """How many seconds to wait at a time: the system may give a signal to any thread, which does not wake the main one."""
 
@@ -59,6 +62,8 @@ class Waiting:
     def look(self) -> None:
         """Says that it takes long, if it does."""
         now = time.monotonic()
+        if any(excuse() for excuse in excuses):
+            self._heard = now
         if not self.told and now - self._heard >= _LONG:
             self.told = True
             since = time.strftime("%H:%M:%S", time.localtime(time.time() - (now - self._since)))

@@ -11,12 +11,13 @@ import sys
 import threading
 import time
 
+import numba
 import numpy as np
 import pytest
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec
 from imle_adapters.ilp.engines.backends import available_backends
-from imle_solvers import FunctionAdapter, SerialExecutor, SolverLayer, ThreadExecutor, waiting
+from imle_solvers import FunctionAdapter, SerialExecutor, SolverLayer, ThreadExecutor, compilation, waiting
 from imle_solvers.executors import base
 from tests.cases import CASES
 from tests.programs import Program
@@ -211,3 +212,24 @@ def test_warnings_are_seen_where_logging_is_not_configured():
         [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
     )
     assert (ran.stdout, ran.stderr) == ("", "slow\n")
+
+
+def test_compiling_is_no_long_solve_and_is_logged(monkeypatch, caplog):
+    monkeypatch.setattr(waiting, "_LONG", 0.05)
+    monkeypatch.setattr(compilation, "_LONG", 0.0)
+    caplog.set_level(logging.INFO, "imle_solvers")
+
+    @numba.njit
+    def kernel(x):
+        return x + 1
+
+    with waiting.Waiting(lambda: "never said") as wait:
+        compilation._compiling.on_start(None)
+        time.sleep(0.1)
+        wait.look()
+        kernel(1)
+        wait.look()
+        compilation._compiling.on_end(None)
+    assert [record.getMessage().split(" took")[0] for record in caplog.records] == ["compiling kernels"]
+    assert kernel(2) == 3
+    assert not compilation._compiling
