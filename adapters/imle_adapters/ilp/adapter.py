@@ -18,7 +18,7 @@ from imle_adapters.ilp.engines.search import Search
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
-from imle_solvers.arguments import explain_arguments
+from imle_solvers.arguments import explain_arguments, is_finite
 from imle_solvers.errors import AdapterError, InputError
 from imle_solvers.status import Status
 from imle_solvers.waiting import Waiting, call_interruptibly
@@ -39,7 +39,7 @@ class _State:
     def relaxation(self) -> Engine:
         """GLOP on the rows of the program without integrality; made when first needed."""
         if self.linear is None:
-            self.linear = ENGINES["glop"](self.program.relaxed())
+            self.linear = ENGINES["glop"](self.program.relaxed(), 0.0)
         return self.linear
 
 
@@ -87,6 +87,8 @@ class ILPAdapter(SolverAdapter):
         backend: the name of the solver in use, "auto" resolved.
         time_limit: seconds for one instance, or None.
         compiled: whether the compiled search may go first.
+        relative_gap: within which of the optimum solutions are.
+        relaxed: whether it is the linear relaxation that is solved.
     """
 
     limit_advice: str = "ILPAdapter(..., time_limit=seconds) ends a solve with the best solution that it has found"
@@ -98,6 +100,9 @@ class ILPAdapter(SolverAdapter):
         backend: str = "auto",
         time_limit: float | datetime.timedelta | None = None,
         compiled: bool = True,
+        *,
+        relative_gap: float = 0.0,
+        relaxed: bool = False,
     ) -> None:
         """Checks the spec for feasibility with one solve, which the time limit bounds too.
 
@@ -109,11 +114,15 @@ class ILPAdapter(SolverAdapter):
             time_limit: seconds for one instance. A solve that reaches it ends FEASIBLE with the best solution
                 found, or TIMEOUT without one; such solutions are not reproducible.
             compiled: False leaves all to the backend. The solutions are the same.
+            relative_gap: how much worse than the optimum a solution may be proven to be, relative to its objective.
+                Above 0 solutions are approximate, and end OPTIMAL or FEASIBLE as the backend says, so give the layer
+                `on_failure="keep"`; and every target is solved for.
+            relaxed: whether to solve the linear relaxation instead. Solutions may be fractions; rounding is yours.
 
         Raises:
             TypeError: spec is not an ILPSpec.
-            ValueError: the spec is infeasible, the backend is unknown or cannot hold it, or the time limit is
-                not positive.
+            ValueError: the spec is infeasible, the backend is unknown or cannot hold it, the time limit is not
+                positive, or the gap is no number of at least 0.
         """
         if not isinstance(spec, ILPSpec):
             raise TypeError(f"expected an ILPSpec, got {type(spec).__name__}; make one with ILPSpec(...)")
@@ -122,9 +131,11 @@ class ILPAdapter(SolverAdapter):
         self.instance_shape: Shape = spec.shape
         self.time_limit: float | None = _seconds(time_limit)
         self.compiled: bool = bool(compiled)
-        self._program = Program.of(spec)
+        self.relative_gap: float = _gap(relative_gap)
+        self.relaxed: bool = bool(relaxed)
+        self._program = Program.of(spec).relaxed() if self.relaxed else Program.of(spec)
         self.backend: str = choose(backend, self._program)
-        self._branches = bool(spec.integrality.any()) and self.backend != "glop"
+        self._branches = bool(self._program.integrality.any()) and self.backend != "glop"
         # All five release the GIL. Those that cannot be stopped get processes, which can, and CBC's driver is not
         # documented to be thread-safe.
         self.parallelism = Parallelism.PROCESSES if self.backend in ("cbc", "highs") else Parallelism.THREADS
@@ -142,9 +153,9 @@ class ILPAdapter(SolverAdapter):
         self._feasible = self._find_feasible()
 
     def is_binary(self, context: Context) -> bool:
-        """Where theta prices 0/1 variables only, without bounds of an instance's own."""
+        """Where theta prices 0/1 variables only, without bounds of an instance's own, and solutions are optimal."""
         priced = self.spec.theta_index
-        whole = bool(self.spec.integrality[priced].all())
+        whole = bool(self._program.integrality[priced].all()) and self.relative_gap == 0
         unit = bool((self.spec.lb[priced] >= 0).all() and (self.spec.ub[priced] <= 1).all())
         return whole and unit and not {"lb", "ub"} & set(context)
 
@@ -158,7 +169,7 @@ class ILPAdapter(SolverAdapter):
         return state
 
     def _load(self) -> _State:
-        return _State(self._program, ENGINES[self.backend](self._program))
+        return _State(self._program, ENGINES[self.backend](self._program, self.relative_gap))
 
     def objective_loss(self, theta: FloatArray) -> float:
         """How far the objective of CP-SAT's optimum for theta may be from the true optimum; 0 if exact.
@@ -331,7 +342,9 @@ class ILPAdapter(SolverAdapter):
         return ray is not None and bool(costs @ ray < -_RAY * largest)
 
     def __repr__(self) -> str:
-        return f"ILPAdapter({self.spec!r}, backend={self.backend!r}, time_limit={self.time_limit})"
+        gap = f", relative_gap={self.relative_gap}" if self.relative_gap else ""
+        relaxed = ", relaxed=True" if self.relaxed else ""
+        return f"ILPAdapter({self.spec!r}, backend={self.backend!r}, time_limit={self.time_limit}{gap}{relaxed})"
 
 
 def _settle(state: _State, x: Floats, costs: Floats, bounds: Bounds, deadline: Deadline) -> Floats | None:
@@ -369,6 +382,12 @@ def _seconds(time_limit: float | datetime.timedelta | None) -> float | None:
             "None sets no limit"
         )
     return seconds
+
+
+def _gap(relative_gap: float) -> float:
+    if isinstance(relative_gap, bool) or not is_finite(relative_gap) or relative_gap < 0:
+        raise ValueError(f"expected relative_gap to be a number of at least 0, such as 0.01, got {relative_gap!r}")
+    return float(relative_gap)
 
 
 def _num_ones(spec: ILPSpec) -> float | None:

@@ -23,18 +23,19 @@ from imle_adapters.ilp.program import Program
 from imle_adapters.ilp.spec import ILPSpec
 
 
-def _glop(program: Program) -> Engine:
+def _glop(program: Program, gap: float) -> Engine:
     rows = program.unimodular
-    return GlopEngine(program) if rows is None else UnimodularEngine(program, rows, scip)
+    return GlopEngine(program) if rows is None else UnimodularEngine(program, rows, functools.partial(scip, gap=gap))
 
 
-ENGINES: dict[str, Callable[[Program], Engine]] = {
+ENGINES: dict[str, Callable[[Program, float], Engine]] = {
     "scip": scip,
     "highs": HighsEngine,
     "glop": _glop,
     "cbc": cbc,
     "cp_sat": CpSatEngine,
 }
+"""By name: an engine for a program and a relative gap, within which it may stop."""
 
 
 @functools.cache
@@ -44,8 +45,8 @@ def available_backends() -> tuple[str, ...]:
     return tuple(name for name, engine in ENGINES.items() if _works(engine, program))
 
 
-def _works(engine: Callable[[Program], Engine], program: Program) -> bool:
+def _works(engine: Callable[[Program, float], Engine], program: Program) -> bool:
     try:
-        return engine(program).minimize(np.ones(1), program.bounds, None)[0] is Claim.OPTIMAL
+        return engine(program, 0.0).minimize(np.ones(1), program.bounds, None)[0] is Claim.OPTIMAL
     except Exception:  # a build without the solver has no one exception for it
         return False

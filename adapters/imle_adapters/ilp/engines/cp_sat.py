@@ -78,7 +78,8 @@ def integer_costs(costs: Floats, bounds: Bounds) -> tuple[NDArray[np.int64], flo
 class CpSatEngine:
     """CP-SAT with the rows of a program scaled to integers."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, gap: float = 0.0) -> None:
+        self._gap = gap
         self._scales, rows = _integer_rows(program)
         self._magnitudes = abs(program.matrix)
         self._model = cp_model.CpModel()
@@ -103,7 +104,7 @@ class CpSatEngine:
         solver.parameters.linearization_level = 2
         solver.parameters.cp_model_probing_level = 0  # half of the time on assignments, and next to no loss elsewhere
         solver.parameters.random_seed = 0
-        solver.parameters.relative_gap_limit = 0.0
+        solver.parameters.relative_gap_limit = self._gap
         solver.parameters.absolute_gap_limit = 0.0
         if seconds is not None:
             solver.parameters.max_time_in_seconds = seconds

@@ -17,7 +17,7 @@ _TIGHT = 1e-9
 class HighsEngine:
     """HiGHS by way of MathOpt; `mathopt.solve` loads the model afresh each time."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, gap: float = 0.0) -> None:
         self._model = mathopt.Model()
         bounds = program.bounds
         self._variables = [
@@ -33,7 +33,7 @@ class HighsEngine:
             self._rows[row].set_coefficient(self._variables[column], float(value))
         self._costs = np.zeros(len(self._variables))
         self._bounds = bounds
-        self._parameters = _highs_parameters(bool(program.integrality.any()))
+        self._parameters = _highs_parameters(bool(program.integrality.any()), gap)
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds."""
@@ -77,10 +77,10 @@ _HIGHS_CLAIMS = {
 }
 
 
-def _highs_parameters(mixed: bool) -> mathopt.SolveParameters:
+def _highs_parameters(mixed: bool, gap: float) -> mathopt.SolveParameters:
     parameters = mathopt.SolveParameters()
     if mixed:
-        parameters.relative_gap_tolerance = 0.0
+        parameters.relative_gap_tolerance = gap
         parameters.absolute_gap_tolerance = 0.0
     parameters.highs.string_options["parallel"] = "off"
     for name in (

@@ -22,7 +22,9 @@ class WrappedEngine:
     Not by MathOpt: its interrupter does not reach SCIP (OR-Tools 9.15), and it has no CBC.
     """
 
-    def __init__(self, name: str, settings: str, lock: AbstractContextManager[Any], program: Program) -> None:
+    def __init__(
+        self, name: str, settings: str, lock: AbstractContextManager[Any], program: Program, gap: float = 0.0
+    ) -> None:
         self._lock = lock
         self._stopped = False
         self._solver = pywraplp.Solver.CreateSolver(name)
@@ -45,7 +47,7 @@ class WrappedEngine:
         self._costs = np.zeros(len(self._variables))
         self._bounds = bounds
         self._parameters = pywraplp.MPSolverParameters()
-        self._parameters.SetDoubleParam(self._parameters.RELATIVE_MIP_GAP, 0.0)
+        self._parameters.SetDoubleParam(self._parameters.RELATIVE_MIP_GAP, gap)
         self._parameters.SetIntegerParam(self._parameters.INCREMENTALITY, self._parameters.INCREMENTALITY_OFF)
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
