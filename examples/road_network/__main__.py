@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # In place of this folder, so that the example is found as part of a package, and solved by its own checkout.
+    # In place of this folder: the root, for the package `examples`, and with it both packages of this checkout.
     sys.path[:1] = [str(Path(__file__).resolve().parents[2] / folder) for folder in (".", "adapters")]
     from examples.road_network.main import main
 

@@ -212,10 +212,8 @@ def _turned(theta: Tensor, solve: Solve) -> Tensor:
 
 
 def _take_saved(ctx: Any) -> Saved:
-    saved = tuple(
-        _turned(tensor, ctx.solve) if of_theta else tensor
-        for tensor, of_theta in zip(ctx.saved_tensors, ctx.of_theta, strict=True)
-    )
+    tensors = zip(ctx.saved_tensors, ctx.of_theta, strict=True)
+    saved = tuple([_turned(tensor, ctx.solve) if of_theta else tensor for tensor, of_theta in tensors])
     # Unless the graph is retained, so that an estimator can let go of each tensor once it has used it. Older versions
     # of PyTorch do it after the backward pass only.
     getattr(ctx, "maybe_clear_saved_tensors", int)()

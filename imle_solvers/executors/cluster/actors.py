@@ -28,8 +28,8 @@ from imle_solvers.executors.remote_error import first_of, unpack
 from imle_solvers.report import Report
 from imle_solvers.status import Status
 
-_CHUNK_SECONDS = 0.05
-"""How long a chunk should take to solve: long beside the 2 ms until the next one is there, short beside a batch."""
+_CHUNK_SECONDS = 0.1
+"""How long a chunk should take to solve: long beside the 2 ms that a call takes of a core, short beside a batch."""
 
 _FALSE_STARTS = 3
 """How often in a row a worker may be lost before it solves anything, until it is given up."""
@@ -52,7 +52,7 @@ class _Doing(enum.Enum):
 
 @dataclass
 class _Worker:
-    """An actor, what it is at, and Ray's promise of the answer."""
+    """An actor, what it is at, and Ray's promise of the answer; and rows that it has in store, with theirs."""
 
     actor: Any
     answer: Any
@@ -63,6 +63,7 @@ class _Worker:
     gone: list[int] = field(default_factory=list)
     key: int = -1
     chunk: Chunk = (0, 0)
+    ahead: tuple[Chunk, Any] | None = None
     false_starts: int = 0
 
 
@@ -149,13 +150,18 @@ class Actors:
             for worker in self._workers:
                 if worker.doing is _Doing.IDLE:
                     self._hand_out(worker, batch)
+            for worker in self._workers:
+                if worker.doing is _Doing.SOLVING and worker.ahead is None:
+                    self._hand_ahead(worker, batch)
             solving = any(worker.doing is _Doing.SOLVING for worker in self._workers)
             if not solving and (batch.failure is not None or not batch.backlog):
                 break
             waited_for = [worker.answer for worker in self._workers if worker.answer is not None]
-            ready, _ = ray.wait(waited_for, timeout=_LOOK_SECONDS)
-            for worker in [worker for worker in self._workers if worker.answer in ready]:
-                self._hear(worker, batch)
+            if ray.wait(waited_for, timeout=_LOOK_SECONDS)[0]:
+                # Each look takes as long for one answer as for all that are there.
+                ready = set(ray.wait(waited_for, num_returns=len(waited_for), timeout=0)[0])
+                for worker in [worker for worker in self._workers if worker.answer in ready]:
+                    self._hear(worker, batch)
             self._look_for_room()
         if batch.failure is not None:
             raise batch.failure
@@ -174,13 +180,24 @@ class Actors:
             worker.doing = _Doing.LOADING
             worker.answer = worker.actor.load.remote(batch.key, self._adapters[batch.key])
             return
-        placed = sum(worker.doing is not _Doing.STARTING for worker in self._workers)
-        start, stop = worker.chunk = batch.backlog.take(placed, self._row_seconds.get(batch.key))
         worker.doing = _Doing.SOLVING
+        worker.chunk, worker.answer = self._ask(worker, batch)
+
+    def _hand_ahead(self, worker: _Worker, batch: _Batch) -> None:
+        """Gives an actor the chunk after the one that it is at, as long as there is plenty for all to end together."""
+        if batch.failure is None and worker.key == batch.key and batch.backlog.plenty(self._placed()):
+            worker.ahead = self._ask(worker, batch)
+
+    def _placed(self) -> int:
+        return sum(worker.doing is not _Doing.STARTING for worker in self._workers)
+
+    def _ask(self, worker: _Worker, batch: _Batch) -> tuple[Chunk, Any]:
+        """Sends an actor the next chunk; returns it, and the promise of the answer."""
+        start, stop = batch.backlog.take(self._placed(), self._row_seconds.get(batch.key))
         # Ray sends what is small with the call, and what is large by the object store. One object for the whole batch
         # would be fetched by every node, which takes 8 ms however small it is.
         part = slice_context(batch.context, start, stop)
-        worker.answer = worker.actor.solve.remote(batch.key, batch.thetas[start:stop], part, start)
+        return (start, stop), worker.actor.solve.remote(batch.key, batch.thetas[start:stop], part, start)
 
     def _hear(self, worker: _Worker, batch: _Batch) -> None:
         """Takes an actor's answer, or the news of its loss."""
@@ -212,6 +229,8 @@ class Actors:
                 batch.progress(len(statuses))
         elif worker.key == batch.key:  # or else it failed to load the adapter of a batch that went on without it
             batch.failure = first_of(batch.failure, unpack(*answer[1:]))
+        if worker.ahead is not None:
+            worker.doing, (worker.chunk, worker.answer), worker.ahead = _Doing.SOLVING, worker.ahead, None
 
     def _measure(self, key: int, seconds: float) -> None:
         known = self._row_seconds.get(key, seconds)
@@ -230,6 +249,8 @@ class Actors:
                 batch.solutions.statuses[row] = Status.CRASHED
                 if batch.progress is not None:
                     batch.progress(1)
+            if worker.ahead is not None:
+                batch.backlog.put_back(worker.ahead[0])
         else:
             new.false_starts = worker.false_starts + 1
         self._workers[self._workers.index(worker)] = new
