@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 
@@ -21,7 +23,7 @@ from imle_solvers import (
     SumOfGamma,
     Target,
 )
-from tests.estimators.test_gradients import Fixed
+from tests.fixed import Fixed
 from tests.solvers import StatusAdapter, function_adapter
 
 ESTIMATORS = {
@@ -200,43 +202,44 @@ def test_straight_through_is_the_sum_of_downstream_gradients():
     torch.testing.assert_close(theta.grad, dz.sum(1))
 
 
-def expected_solution(theta, perturb, draws=400_000):
+THETA = torch.tensor([0.7, -0.4, 0.3, 1.1], dtype=torch.float64)
+PRICE = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
+SIGMA = 0.8
+
+
+@functools.cache
+def expected(multiplicative, draws=400_000, step=0.1):
+    """The expected solution, and the gradient of its price: finite differences under common random numbers."""
     noise = torch.randn(draws, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    return top2(perturb(theta, noise)).mean(0)
+
+    def solution(theta):
+        perturbed = theta * torch.exp(SIGMA * noise - SIGMA**2 / 2) if multiplicative else theta + SIGMA * noise
+        return top2(perturbed).mean(0)
+
+    units = step * torch.eye(4, dtype=torch.float64)
+    gradient = [(solution(THETA + unit) - solution(THETA - unit)) @ PRICE / (2 * step) for unit in units]
+    return solution(THETA), torch.stack(gradient)
 
 
 @pytest.mark.parametrize("multiplicative", [False, True])
 @pytest.mark.parametrize("variance_reduction", [False, True])
 def test_perturbed_optimizer_is_unbiased(multiplicative, variance_reduction):
     """Against finite differences of the expected loss under common random numbers, within sampling error."""
-    theta = torch.tensor([0.7, -0.4, 0.3, 1.1], dtype=torch.float64)
-    price = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
-    sigma = 0.8
-
-    def perturb(theta, noise):
-        return theta * torch.exp(sigma * noise - sigma**2 / 2) if multiplicative else theta + sigma * noise
-
-    step = 0.1
-    exact = torch.stack(
-        [
-            (expected_solution(theta + step * unit, perturb) - expected_solution(theta - step * unit, perturb)) @ price
-            for unit in torch.eye(4, dtype=torch.float64)
-        ]
-    ) / (2 * step)
     layer = make(
         PerturbedOptimizer(
-            sigma=sigma,
+            sigma=SIGMA,
             num_marginal_samples=100_000,
             multiplicative=multiplicative,
             variance_reduction=variance_reduction,
         ),
         n=4,
     )
-    variable = theta.clone().requires_grad_()
-    z = layer(variable)
-    torch.testing.assert_close(z.detach(), expected_solution(theta, perturb), rtol=0, atol=0.01)
-    (z @ price).backward()
-    torch.testing.assert_close(variable.grad, exact, rtol=0.05, atol=0.05)
+    theta = THETA.clone().requires_grad_()
+    solution, gradient = expected(multiplicative)
+    z = layer(theta)
+    torch.testing.assert_close(z.detach(), solution, rtol=0, atol=0.01)
+    (z @ PRICE).backward()
+    torch.testing.assert_close(theta.grad, gradient, rtol=0.05, atol=0.05)
 
 
 def test_variance_reduction_reduces_variance():

@@ -287,9 +287,9 @@ def test_default_noise_follows_the_adapter():
 
 def test_workers_default_to_the_cores_there_are(monkeypatch):
     monkeypatch.setattr("imle_solvers.executors.cpus.available_cpus", lambda: 3)
-    monkeypatch.setattr("imle_solvers.executors.available_cpus", lambda: 3)
+    monkeypatch.setattr("imle_solvers.executors.by_name.available_cpus", lambda: 3)
     assert "AutoExecutor(num_workers=3)" in repr(SolverLayer(top_k(3, 1)))
-    monkeypatch.setattr("imle_solvers.executors.available_cpus", lambda: 1)
+    monkeypatch.setattr("imle_solvers.executors.by_name.available_cpus", lambda: 1)
     assert "SerialExecutor" in repr(SolverLayer(top_k(3, 1)))
 
 

@@ -18,7 +18,7 @@ from imle_solvers import (
     SPOPlusLoss,
     SumOfGamma,
 )
-from tests.estimators.test_gradients import Fixed
+from tests.fixed import Fixed
 from tests.solvers import StatusAdapter, function_adapter, subsets, top_k
 
 

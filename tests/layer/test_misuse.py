@@ -191,7 +191,8 @@ MISUSES = {
     ),
     "an additive mask": (
         lambda: top(mask=torch.tensor([0.0, 0.0, 0.0, -float("inf")])),
-        "InputError: instance 0, sample 0: mask must be of zeros and ones, got -inf; threshold it first",
+        "InputError: instance 0, sample 0: TopKAdapter(n=4, k=2, sense='max'): expected mask to be a mask of zeros and "
+        "ones, got -inf; threshold it first",
     ),
     "a soft mask": (
         lambda: paths(blocked=COSTS / 2),
