@@ -46,6 +46,7 @@ def test_a_worker_that_is_killed_in_mid_batch_is_replaced_and_nothing_is_lost(tm
         assert RESTARTS not in again.counters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [KILLS, EXITS])
 def test_instances_that_kill_twice_are_crashed_alone(processes, tmp_path, fault):
     thetas = batch((0, fault), (11, fault))
@@ -55,6 +56,7 @@ def test_instances_that_kill_twice_are_crashed_alone(processes, tmp_path, fault)
         assert solved.counters[RESTARTS] == 4
 
 
+@pytest.mark.slow
 def test_what_a_worker_that_dies_has_in_store_is_solved_by_others(tmp_path):
     """Workers that know an adapter are given chunks ahead of time, of which those that were not begun are sound."""
 
@@ -74,6 +76,7 @@ def test_what_a_worker_that_dies_has_in_store_is_solved_by_others(tmp_path):
         check(executor.solve(adapter, batch()), batch())
 
 
+@pytest.mark.slow
 def test_workers_that_are_all_killed_from_outside(tmp_path):
     """As the out-of-memory killer does: between batches and in the middle of one."""
     adapter, thetas = function_adapter(slow), np.full((12, 2), 0.1)
@@ -163,6 +166,7 @@ INTERRUPTED = """
 """
 
 
+@pytest.mark.slow
 def test_an_interrupt_gives_back_control_and_the_next_call_works(tmp_path):
     script = run(INTERRUPTED, tmp_path)
     workers = [int(pid) for pid in script.stdout.readline().split()]

@@ -99,6 +99,7 @@ def open_files():
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts processes and files in /proc")
 @pytest.mark.parametrize("end", ["close", "collect"])
 def test_nothing_is_left_behind(end):

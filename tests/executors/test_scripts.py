@@ -12,6 +12,8 @@ import pytest
 
 from tests.solvers import function_adapter, identity
 
+pytestmark = pytest.mark.slow
+
 
 def run_script(folder, text, interactive=False):
     """Runs a program from a file, or fed to the interpreter, where there is no file just as in a notebook."""

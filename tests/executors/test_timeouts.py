@@ -18,6 +18,7 @@ from tests.solvers import function_adapter, identity, slow
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timeout", [1, datetime.timedelta(seconds=1)])
 def test_an_instance_that_hangs_times_out_alone(tmp_path, timeout):
     thetas = batch((2, HANGS), (9, HANGS))
@@ -37,12 +38,14 @@ def test_the_error_of_a_timeout_names_the_limit_that_was_reached():
         layer.map(torch.tensor([[0.0, 0.0], [60.0, 1.0]], dtype=torch.float64))
 
 
+@pytest.mark.slow
 def test_the_timeout_is_for_each_instance_not_for_the_batch():
     thetas = np.full((10, 2), 0.25)
     with ProcessExecutor(1, timeout=2) as executor:
         np.testing.assert_array_equal(executor.solve(function_adapter(slow), thetas).statuses, 0)
 
 
+@pytest.mark.slow
 def test_building_the_state_does_not_count(tmp_path):
     thetas = batch(rows=4)
     with ProcessExecutor(1, timeout=1) as executor:

@@ -56,6 +56,7 @@ def test_a_compiled_model_breaks_its_graph_once():
     assert (explained.graph_count, len(explained.break_reasons)) == (2, 1)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_compiled_does_not_load_the_compiler():
     """It takes two seconds."""
     program = """

@@ -88,6 +88,7 @@ def test_spo_plus_equals_its_definition(sense, given):
     assert bool((loss >= regret - 1e-9).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sense", ["max", "min"])
 @pytest.mark.parametrize("noise", [Normal(), Gumbel()])
 def test_score_function_is_unbiased(sense, noise):

@@ -30,6 +30,7 @@ ENDATA
 """
 
 
+@pytest.mark.slow
 def test_the_code_blocks_run_in_order(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     checks = {
@@ -53,6 +54,7 @@ def test_the_code_blocks_run_in_order(tmp_path):
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
 def test_the_code_blocks_of_the_docs_run(page, tmp_path):
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):

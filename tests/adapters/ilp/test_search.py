@@ -266,6 +266,7 @@ def test_an_error_of_the_backend_names_the_row_of_the_batch(monkeypatch: pytest.
     assert raised.value.row == 3
 
 
+@pytest.mark.slow
 def test_numba_is_loaded_only_where_there_is_a_search() -> None:
     program = (
         "import sys, numpy as np\n"
@@ -279,6 +280,7 @@ def test_numba_is_loaded_only_where_there_is_a_search() -> None:
     subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": ":".join(sys.path)}, check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["p0033", "stein27"])
 def test_miplib_is_solved_alike(name: str) -> None:
     spec = ILPSpec.from_mps(data(f"miplib3/{name}.mps.gz"))

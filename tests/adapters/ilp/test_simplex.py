@@ -38,6 +38,7 @@ def test_optima_are_those_of_branch_and_bound(name: str, ties: bool) -> None:
     assert ties or (first.values == second.values).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_brute_force_on_small_programs(seed: int) -> None:
@@ -183,6 +184,7 @@ def test_costs_that_differ_by_little_are_told_apart() -> None:
         assert adapter.solve(state, theta)[0][arc] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["path", "transport"])
 def test_ties_are_resolved_the_same_by_every_executor_and_after_any_history(name: str) -> None:
     import torch
