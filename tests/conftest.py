@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -22,6 +23,30 @@ settings.load_profile("repeatable")
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
+
+
+def pytest_collection_modifyitems(items):
+    """Tests on Ray come one after another, for its cluster ends with the last; then files that take long."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") and not item.get_closest_marker("ray")}
+    items.sort(key=lambda item: (not item.get_closest_marker("ray"), item.path not in slow))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Side by side, each file goes to one process as by `--dist loadfile`, but all tests on Ray to the same one.
+
+    In the order of above: a long file that came last would keep one core busy and the others idle.
+    """
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return "Ray" if re.search(r"/test_ray|[\[-]ray[\]-]", nodeid) else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False
+    return Files(config, log)
 
 
 @pytest.fixture(autouse=True)

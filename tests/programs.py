@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -99,7 +100,16 @@ def wait_until(holds, seconds=PATIENCE):
 
 
 def pids(executor):
+    """The processes of a `ProcessExecutor`, or of the actors of a `RayExecutor` that have started."""
+    if hasattr(executor, "_actors"):
+        return executor._actors.process_ids if executor._actors else []
     return [process.pid for process in executor._pool.processes]
+
+
+def kill(*process_ids):
+    for pid in process_ids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def alive(pid):
@@ -107,3 +117,8 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def gone(process_ids, seconds=5.0):
+    """Whether all these processes end within some seconds."""
+    return wait_until(lambda: not any(map(alive, process_ids)), seconds)

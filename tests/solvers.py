@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from imle_solvers.adapter import Parallelism, SolverAdapter
+from imle_solvers.adapter import Parallelism, Solutions, SolverAdapter
 from imle_solvers.function_adapter import FunctionAdapter
 from imle_solvers.status import Status
 
@@ -117,37 +117,6 @@ def function_adapter(fn, n=2, **kwargs: Any):
     return FunctionAdapter(fn, **{"sense": "max", "instance_shape": (n,), **kwargs})
 
 
-class FaultyAdapter(SolverAdapter):
-    """Does to its worker what theta[0] says: 1 kills it, 2 kills it the first time only, 3 hangs, 4 leaves by os._exit.
-
-    What happened the first time is remembered in a folder.
-    """
-
-    sense = "max"
-    instance_shape = (2,)
-
-    def __init__(self, folder):
-        self.folder = str(folder)
-
-    def solve(self, state, theta):
-        what = int(theta[0])
-        if what == 1 or (what == 2 and self._first_time(theta[1])):
-            theta[:] = -1  # what a solver has done to its input does not reach the second try
-            os.kill(os.getpid(), signal.SIGKILL)
-        if what == 3:
-            time.sleep(3600)
-        if what == 4:
-            os._exit(3)
-        return theta * 2
-
-    def _first_time(self, name):
-        try:
-            os.close(os.open(os.path.join(self.folder, str(name)), os.O_CREAT | os.O_EXCL))
-        except FileExistsError:
-            return False
-        return True
-
-
 def slow(theta):
     time.sleep(float(theta[0]))
     return theta
@@ -176,16 +145,26 @@ class Broken(SolverAdapter):
         return z
 
 
-class SlowToBuild(FaultyAdapter):
-    """Builds its state for longer than an instance may take."""
+class Returns(SolverAdapter):
+    """Returns these solutions and statuses, whatever they are."""
+
+    sense, instance_shape = "max", (2,)
+
+    def __init__(self, values, statuses):
+        self.values, self.statuses = values, statuses
+
+    def solve_batch(self, state, thetas, context):
+        return Solutions(self.values, self.statuses)
+
+
+class Reuses(SolverAdapter):
+    """Returns the same memory each time."""
+
+    sense, instance_shape = "max", (2,)
 
     def build(self):
-        time.sleep(1.5)
+        return Solutions(np.empty((1, 2)), np.empty(1, dtype=np.uint8))
 
-
-class KillsWhenBuilt(FaultyAdapter):
-    """Kills its worker each time that its state is built but for the first."""
-
-    def build(self):
-        if not self._first_time("built"):
-            os.kill(os.getpid(), signal.SIGKILL)
+    def solve_batch(self, state, thetas, context):
+        state.values[:], state.statuses[:] = thetas, int(thetas[0, 0])
+        return Solutions(state.values, state.statuses)

@@ -17,6 +17,7 @@ from tests.cases import CASES
 from tests.solvers import Broken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_it_keeps_the_contract(name):
     case = CASES[name]
@@ -120,6 +121,7 @@ def test_what_is_wrong_with_theta_is_no_fault_of_the_adapter():
         check_adapter(Fails(), torch.ones(4, 2, dtype=torch.float64))
 
 
+@pytest.mark.slow
 def test_importing_an_adapter_imports_no_torch():
     """Workers do that, and must stay small."""
     code = """

@@ -86,6 +86,7 @@ print(int(solutions.values.sum()), [name for name in ("torch", "networkx") if na
 """
 
 
+@pytest.mark.slow
 def test_a_worker_loads_neither_torch_nor_networkx():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     run = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False)

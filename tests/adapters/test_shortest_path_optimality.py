@@ -78,6 +78,7 @@ def test_every_grid_of_zeros_ones_and_negatives(height, width, neighbourhood, ba
     assert_best_of(indicators, solve(adapter, thetas), thetas.clip(min=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("neighbourhood", [4, 8])
 def test_grids_between_any_two_cells(neighbourhood):
     adapter = ShortestPathAdapter.grid(3, 4, neighbourhood)
@@ -157,6 +158,7 @@ def test_acyclic_graphs_with_ends_and_masks_of_each_instance():
     assert not (ours.values.astype(bool) & context["blocked_edges"]).any()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     st.data(),

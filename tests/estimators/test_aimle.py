@@ -14,7 +14,7 @@ import torch.multiprocessing
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
 from imle_solvers import AIMLE, Normal, SolverLayer, Status
-from tests.estimators.test_gradients import Fixed
+from tests.fixed import Fixed
 from tests.solvers import StatusAdapter, function_adapter
 
 RUNS = [f"aimle_{i}" for i in range(8)]

@@ -13,7 +13,6 @@ from imle_solvers import (
     Gumbel,
     HammingTarget,
     Identity,
-    InputError,
     Normal,
     PerturbedOptimizer,
     SolverLayer,
@@ -21,8 +20,8 @@ from imle_solvers import (
     SumOfGamma,
     Target,
 )
-from tests.estimators.test_gradients import Fixed
-from tests.solvers import StatusAdapter, function_adapter
+from tests.fixed import Fixed
+from tests.solvers import StatusAdapter
 
 ESTIMATORS = {
     "imle": lambda: IMLE(Normal()),
@@ -198,77 +197,6 @@ def test_straight_through_is_the_sum_of_downstream_gradients():
     theta, dz = torch.randn(4, 6, requires_grad=True), torch.randn(4, 3, 6)
     make(StraightThrough(Normal()), 3)(theta).backward(dz)
     torch.testing.assert_close(theta.grad, dz.sum(1))
-
-
-def expected_solution(theta, perturb, draws=400_000):
-    noise = torch.randn(draws, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    return top2(perturb(theta, noise)).mean(0)
-
-
-@pytest.mark.parametrize("multiplicative", [False, True])
-@pytest.mark.parametrize("variance_reduction", [False, True])
-def test_perturbed_optimizer_is_unbiased(multiplicative, variance_reduction):
-    """Against finite differences of the expected loss under common random numbers, within sampling error."""
-    theta = torch.tensor([0.7, -0.4, 0.3, 1.1], dtype=torch.float64)
-    price = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
-    sigma = 0.8
-
-    def perturb(theta, noise):
-        return theta * torch.exp(sigma * noise - sigma**2 / 2) if multiplicative else theta + sigma * noise
-
-    step = 0.1
-    exact = torch.stack(
-        [
-            (expected_solution(theta + step * unit, perturb) - expected_solution(theta - step * unit, perturb)) @ price
-            for unit in torch.eye(4, dtype=torch.float64)
-        ]
-    ) / (2 * step)
-    layer = make(
-        PerturbedOptimizer(
-            sigma=sigma,
-            num_marginal_samples=100_000,
-            multiplicative=multiplicative,
-            variance_reduction=variance_reduction,
-        ),
-        n=4,
-    )
-    variable = theta.clone().requires_grad_()
-    z = layer(variable)
-    torch.testing.assert_close(z.detach(), expected_solution(theta, perturb), rtol=0, atol=0.01)
-    (z @ price).backward()
-    torch.testing.assert_close(variable.grad, exact, rtol=0.05, atol=0.05)
-
-
-def test_variance_reduction_reduces_variance():
-    def spread(variance_reduction):
-        layer = make(PerturbedOptimizer(num_marginal_samples=8, variance_reduction=variance_reduction))
-        theta = torch.zeros(500, 6, requires_grad=True)
-        (layer(theta) @ torch.arange(10.0, 16.0)).sum().backward()
-        return float(theta.grad.var(0).mean())
-
-    assert spread(True) < 0.2 * spread(False)
-
-
-def test_gumbel_and_normal_scores_are_those_of_their_densities():
-    x = torch.linspace(-2, 3, 50, dtype=torch.float64, requires_grad=True)
-    for noise, log_density in ((Normal(), -(x**2) / 2), (Gumbel(), -x - torch.exp(-x))):
-        (gradient,) = torch.autograd.grad(log_density.sum(), x)
-        torch.testing.assert_close(noise.score(x.detach()), -gradient)
-
-
-def test_perturbed_optimizer_takes_solutions_of_another_shape():
-    adapter = function_adapter(lambda theta: theta.max(keepdims=True), n=3, solution_shape=(1,))
-    layer = SolverLayer(adapter, estimator=PerturbedOptimizer(num_marginal_samples=50), num_workers=0)
-    theta = torch.randn(2, 3, requires_grad=True)
-    layer(theta).sum().backward()
-    assert theta.grad.abs().sum() > 0
-
-
-def test_multiplicative_noise_refuses_theta_of_zero():
-    theta = torch.ones(3, 6)
-    theta[1, 4] = 0
-    with pytest.raises(InputError, match=r"row 1 .*zero, as it is at \(4,\)"):
-        make(PerturbedOptimizer(multiplicative=True))(theta)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

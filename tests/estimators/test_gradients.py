@@ -10,18 +10,8 @@ import torch
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
 from imle_solvers import IMLE, Gumbel, Normal, SolverLayer, SumOfGamma, Target
+from tests.fixed import Fixed
 from tests.solvers import EnumeratedAdapter, subsets, top_k
-
-
-class Fixed:
-    """Noise that is given."""
-
-    def __init__(self, noise):
-        self.noise = noise
-
-    def sample(self, shape, *, generator=None, device=None, dtype=None):
-        assert tuple(shape) == tuple(self.noise.shape)
-        return self.noise.to(dtype=dtype)
 
 
 def imle(noise, alpha=1.0, beta=10.0, input_temperature=1.0, target_temperature=1.0):

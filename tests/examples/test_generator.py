@@ -16,6 +16,7 @@ def terrain_of(costs):
     return abs(costs[..., None] - TERRAIN_COSTS).argmin(-1)
 
 
+@pytest.mark.slow
 def test_generated_terrain_is_as_frequent_and_as_costly_as_the_real(maps):
     frequencies = np.bincount(terrain_of(maps.costs).ravel()) / maps.costs.size
     np.testing.assert_allclose(frequencies, TERRAIN_FREQUENCIES, atol=0.02)

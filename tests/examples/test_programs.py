@@ -10,6 +10,8 @@ import pytest
 from examples.warcraft.methods import METHODS, PLAIN
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = ROOT / "examples"
 NAMES = ("warcraft", "road_network", "custom_solver")
 

@@ -1,10 +1,13 @@
 """The Warcraft example goes on where it was saved."""
 
+import pytest
 import torch
 
 from examples.warcraft.generator import generate
 from examples.warcraft.model import SolverModel
 from examples.warcraft.training import Budget, Training
+
+pytestmark = pytest.mark.slow
 
 TINY = ("--train-maps", 20, "--test-maps", 5, "--batch-size", 10, "--no-baseline")
 

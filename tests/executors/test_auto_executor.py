@@ -121,6 +121,7 @@ def slow_identity(theta):
     return theta
 
 
+@pytest.mark.slow
 def test_order_is_kept_when_the_first_row_is_solved_elsewhere(eager):
     thetas, seen = np.arange(40.0).reshape(20, 2), []
     with AutoExecutor(2) as executor:
@@ -158,6 +159,7 @@ def test_a_failure_in_the_very_first_row_leaves_the_executor_as_it_was():
         np.testing.assert_array_equal(executor.solve(adapter, np.ones((5, 2))).values, np.ones((5, 2)))
 
 
+@pytest.mark.slow
 def test_the_layer_says_where_batches_were_solved(eager, caplog):
     with caplog.at_level(logging.INFO, "imle_solvers"):
         with SolverLayer(function_adapter(slow_identity), num_workers=2) as layer:

@@ -22,6 +22,7 @@ pytestmark = needs_proc
 # Ends.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["sys.exit(3)", "raise SystemExit(3)", "os.kill(os.getpid(), signal.SIGTERM)"])
 def test_the_program_ends_while_a_thread_solves(start, end):
     program = start(
@@ -80,6 +81,7 @@ def test_what_an_executor_knows_of_an_adapter_goes_with_either(kind, keeps):
         gc.enable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["close", "collect", "with"])
 @pytest.mark.parametrize("kind", [ProcessExecutor, ThreadExecutor, SerialExecutor])
 def test_a_layer_never_closes_an_executor_that_it_was_given(kind, end):
@@ -129,6 +131,7 @@ def test_a_program_that_a_solver_left_running_does_not_hold_up_the_batch():
     assert time.monotonic() - begin < 14  # and not for as long as the program runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["executor.close()", "pass", "os.kill(pids(executor)[0], signal.SIGTERM)"])
 def test_a_program_that_a_state_keeps_running_ends_with_its_worker(start, end):
     program = start(
@@ -152,6 +155,7 @@ def test_a_program_that_a_state_keeps_running_ends_with_its_worker(start, end):
     assert program.end() == (0, "4.0\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["timeout", "close", "kill"])
 def test_a_program_that_a_solver_runs_ends_with_its_worker(start, end):
     program = start(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
 import gc
 import os
 import signal
@@ -18,65 +16,18 @@ import pytest
 import torch
 
 from imle_solvers import (
-    AdapterError,
     ProcessExecutor,
-    SerialExecutor,
     SolveError,
     SolverLayer,
     Status,
     WorkerDiedError,
 )
 from imle_solvers.executors.backlog import RESTARTS
-from tests.solvers import FaultyAdapter, KillsWhenBuilt, SlowToBuild, function_adapter, identity, slow
+from tests.faults import EXITS, KILLS, KILLS_ONCE, FaultyAdapter, KillsWhenBuilt, batch, check
+from tests.programs import gone, kill, pids
+from tests.solvers import function_adapter, identity, slow
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
-SOUND, KILLS, KILLS_ONCE, HANGS, EXITS = range(5)
-
-
-def batch(*faults, rows=20):
-    """Rows that are told apart by their second entry, with these faults at these rows."""
-    thetas = np.zeros((rows, 2))
-    thetas[:, 1] = np.arange(rows)
-    for row, fault in faults:
-        thetas[row, 0] = fault
-    return thetas
-
-
-def check(solved, thetas, **failed):
-    """Every row is right, but those that failed as told."""
-    statuses = np.zeros(len(thetas), dtype=np.uint8)
-    for name, rows in failed.items():
-        statuses[rows] = Status[name]
-    np.testing.assert_array_equal(solved.statuses, statuses)
-    np.testing.assert_array_equal(solved.values, np.where(statuses[:, None] == 0, thetas * 2, 0))
-
-
-def kill(*process_ids):
-    for pid in process_ids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def pids(executor):
-    return [process.pid for process in executor._pool.processes]
-
-
-def gone(process_ids, seconds=5.0):
-    """Whether all these processes end within some seconds."""
-    deadline = time.monotonic() + seconds
-    while any(os.path.exists(f"/proc/{pid}") and not zombie(pid) for pid in process_ids):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def zombie(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -95,16 +46,17 @@ def test_a_worker_that_is_killed_in_mid_batch_is_replaced_and_nothing_is_lost(tm
         assert RESTARTS not in again.counters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [KILLS, EXITS])
-def test_an_instance_that_kills_twice_is_crashed_alone(tmp_path, fault):
+def test_instances_that_kill_twice_are_crashed_alone(processes, tmp_path, fault):
     thetas = batch((0, fault), (11, fault))
-    with ProcessExecutor(2) as executor:
-        for _ in range(2):
-            solved = executor.solve(FaultyAdapter(tmp_path), thetas)
-            check(solved, thetas, CRASHED=[0, 11])
-            assert solved.counters[RESTARTS] == 4
+    for _ in range(2):
+        solved = processes.solve(FaultyAdapter(tmp_path), thetas)
+        check(solved, thetas, CRASHED=[0, 11])
+        assert solved.counters[RESTARTS] == 4
 
 
+@pytest.mark.slow
 def test_what_a_worker_that_dies_has_in_store_is_solved_by_others(tmp_path):
     """Workers that know an adapter are given chunks ahead of time, of which those that were not begun are sound."""
 
@@ -124,6 +76,7 @@ def test_what_a_worker_that_dies_has_in_store_is_solved_by_others(tmp_path):
         check(executor.solve(adapter, batch()), batch())
 
 
+@pytest.mark.slow
 def test_workers_that_are_all_killed_from_outside(tmp_path):
     """As the out-of-memory killer does: between batches and in the middle of one."""
     adapter, thetas = function_adapter(slow), np.full((12, 2), 0.1)
@@ -159,37 +112,6 @@ def test_the_layer_counts_restarts_and_applies_its_policy(tmp_path):
             layer(theta)
 
 
-@pytest.mark.parametrize("timeout", [1, datetime.timedelta(seconds=1)])
-def test_an_instance_that_hangs_times_out_alone(tmp_path, timeout):
-    thetas = batch((2, HANGS), (9, HANGS))
-    with ProcessExecutor(2, timeout=timeout) as executor:
-        executor.solve(FaultyAdapter(tmp_path), thetas[:2])
-        begin = time.monotonic()
-        solved = executor.solve(FaultyAdapter(tmp_path), thetas)
-        assert time.monotonic() - begin < 30  # a busy machine; hanging takes an hour
-        check(solved, thetas, TIMEOUT=[2, 9])
-        assert solved.counters[RESTARTS] == 2
-
-
-def test_the_error_of_a_timeout_names_the_limit_that_was_reached():
-    adapter = function_adapter(slow)
-    layer = SolverLayer(adapter, executor=ProcessExecutor(1, timeout=0.5))
-    with layer, pytest.raises(SolveError, match=r"TIMEOUT: it took longer than ProcessExecutor\(timeout=0.5\) allows"):
-        layer.map(torch.tensor([[0.0, 0.0], [60.0, 1.0]], dtype=torch.float64))
-
-
-def test_the_timeout_is_for_each_instance_not_for_the_batch():
-    thetas = np.full((10, 2), 0.25)
-    with ProcessExecutor(1, timeout=2) as executor:
-        np.testing.assert_array_equal(executor.solve(function_adapter(slow), thetas).statuses, 0)
-
-
-def test_building_the_state_does_not_count(tmp_path):
-    thetas = batch(rows=4)
-    with ProcessExecutor(1, timeout=1) as executor:
-        check(executor.solve(SlowToBuild(tmp_path), thetas), thetas)
-
-
 def test_a_state_that_kills_its_worker_is_an_error_not_a_long_wait(tmp_path):
     thetas = batch(rows=40)
     with ProcessExecutor(1) as executor:
@@ -201,17 +123,6 @@ def test_a_state_that_kills_its_worker_is_an_error_not_a_long_wait(tmp_path):
     ):
         executor.solve(KillsWhenBuilt(tmp_path), thetas)
     assert time.monotonic() - begin < 60
-
-
-def test_a_timeout_may_be_longer_than_the_system_waits():
-    with ProcessExecutor(1, timeout=datetime.timedelta(days=365)) as executor:
-        assert executor.solve(function_adapter(identity), np.ones((2, 2))).values.sum() == 4
-
-
-@pytest.mark.parametrize("timeout", [0, -1, float("inf"), datetime.timedelta(0)])
-def test_a_timeout_is_positive(timeout):
-    with pytest.raises(ValueError, match="timeout must be a positive number of seconds"):
-        ProcessExecutor(1, timeout=timeout)
 
 
 def test_a_worker_that_cannot_start(monkeypatch, tmp_path):
@@ -226,23 +137,6 @@ def test_a_worker_that_cannot_start(monkeypatch, tmp_path):
             executor.solve(function_adapter(identity), np.ones((4, 2)))
         monkeypatch.undo()
         assert executor.solve(function_adapter(identity), np.ones((4, 2))).values.sum() == 8
-
-
-def test_errors_of_one_batch_leave_the_workers_for_the_next():
-    def fail(theta):
-        if theta[0] > 3:
-            raise ValueError("too large")
-        return theta
-
-    with ProcessExecutor(2) as executor:
-        thetas = np.arange(20.0).reshape(10, 2)
-        before = None
-        for _ in range(3):
-            with pytest.raises(AdapterError, match="row 2 of the batch"):
-                executor.solve(function_adapter(fail), thetas)
-            before = before or pids(executor)
-            assert pids(executor) == before
-            assert executor.solve(function_adapter(fail), thetas[:2]).values.sum() == 6
 
 
 def run(script, tmp_path):
@@ -272,6 +166,7 @@ INTERRUPTED = """
 """
 
 
+@pytest.mark.slow
 def test_an_interrupt_gives_back_control_and_the_next_call_works(tmp_path):
     script = run(INTERRUPTED, tmp_path)
     workers = [int(pid) for pid in script.stdout.readline().split()]
@@ -307,28 +202,10 @@ def test_large_batches_grow_the_shared_memory_and_results_do_not_change_later():
             np.testing.assert_array_equal(values, thetas)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_context_and_dtypes_pass_through_shared_memory(dtype):
-    def combine(theta, mask, count, wide):
-        assert mask.dtype == bool
-        assert count.dtype == np.int64
-        return theta * mask + count + wide.sum()
-
-    adapter = function_adapter(combine, n=3, context=["mask", "count", "wide"])
-    rng = np.random.default_rng(0)
-    thetas = rng.normal(size=(9, 3)).astype(dtype)
-    context = {
-        "mask": rng.random((9, 3)) < 0.5,
-        "count": np.arange(9),
-        "wide": rng.normal(size=(9, 2, 0)),
-    }
-    with ProcessExecutor(2) as executor:
-        solved = executor.solve(adapter, thetas, context)
-    expected = SerialExecutor().solve(adapter, thetas, context)
-    assert solved.values.dtype == expected.values.dtype == dtype
-    np.testing.assert_array_equal(solved.values, expected.values)
-    with ProcessExecutor(1) as executor, pytest.raises(TypeError, match="expected numbers, got an array of object"):
-        executor.solve(adapter, thetas, {**context, "wide": np.array([None] * 9)})
+def test_context_that_is_no_numbers_is_refused(processes):
+    adapter = function_adapter(lambda theta, wide: theta, context=["wide"])
+    with pytest.raises(TypeError, match="expected numbers, got an array of object"):
+        processes.solve(adapter, np.ones((9, 2)), {"wide": np.array([None] * 9)})
 
 
 def test_no_memory_for_a_batch_is_an_error_before_work_starts(monkeypatch):

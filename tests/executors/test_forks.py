@@ -10,10 +10,9 @@ import pytest
 from imle_solvers import ProcessExecutor, ThreadExecutor
 from tests.programs import alive, needs_proc, wait_until
 
-pytestmark = needs_proc
+pytestmark = [needs_proc, pytest.mark.slow]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("executor", "method"),
     [("processes", "fork"), ("processes", "spawn"), ("processes", "forkserver"), ("threads", "fork")],

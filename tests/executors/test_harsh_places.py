@@ -10,7 +10,7 @@ import pytest
 
 from tests.programs import needs_proc
 
-pytestmark = needs_proc
+pytestmark = [needs_proc, pytest.mark.slow]
 
 # Root may write anywhere but to what cannot be written at all, so mounts and non-folders it is.
 MOUNTS = {
@@ -53,7 +53,6 @@ COMPILED = """
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", ["no folders", "everything read-only"])
 def test_compiled_adapters_need_no_folder_to_cache_in(start, place):
     nowhere = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"), "/dev/null/nowhere")

@@ -160,6 +160,7 @@ def test_an_interrupt_ends_the_training_of_every_adapter(tmp_path):
     assert (code, output.splitlines()) == (0, list(CASES)), errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [SerialExecutor, lambda: ThreadExecutor(2)])
 def test_long_solves_are_logged_once_with_what_to_do(monkeypatch, caplog, make):
     monkeypatch.setattr(waiting, "_LONG", 0.05)
@@ -192,6 +193,7 @@ def test_the_watch_ends_when_nobody_waits(monkeypatch):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_progress_moves_by_instance_where_solves_take_long(workers):
     seen = []

@@ -8,7 +8,7 @@ import pytest
 
 from tests.programs import needs_proc
 
-pytestmark = needs_proc
+pytestmark = [needs_proc, pytest.mark.slow]
 
 
 NOTEBOOK = """

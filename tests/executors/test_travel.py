@@ -165,6 +165,7 @@ class Counts(Stays):
         return Stays, ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [{"executor": "processes"}, {"executor": "auto"}], ids=str)
 def test_it_is_pickled_once(arguments, monkeypatch):
     from imle_solvers.executors import auto

@@ -90,6 +90,7 @@ def test_entries_of_the_path_that_python_ignores_are_no_obstacle(monkeypatch, tm
 # Signals.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["subprocess.Popen, 'wait'", "SharedMemory, 'close'"], ids=["waiting", "letting go"])
 def test_the_second_interrupt_comes_while_the_first_is_dealt_with(start, moment):
     program = start(
@@ -161,6 +162,7 @@ def test_workers_that_are_killed_as_they_start_are_replaced(monkeypatch):
         assert not set(killed) & set(pids(executor))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["solving", "idle"])
 def test_a_worker_that_is_stopped_is_ended_by_the_timeout(at):
     def stop_on_one(theta):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import pytest
 import torch
@@ -11,19 +9,15 @@ import torch
 from imle_adapters import AssignmentAdapter, ILPAdapter, ILPSpec, ShortestPathAdapter, TopKAdapter
 from imle_solvers import (
     IMLE,
-    AdapterError,
     ClosedError,
     FunctionAdapter,
     InputError,
     Normal,
     PerturbedOptimizer,
-    Solutions,
-    SolverAdapter,
     SolverLayer,
     SumOfGamma,
     Target,
 )
-from imle_solvers.adapter import Parallelism
 from tests.solvers import function_adapter, identity, top_k
 
 
@@ -133,157 +127,6 @@ def test_noise_of_the_wrong_shape():
 def test_bad_layer_arguments(kwargs, error, message):
     with pytest.raises(error, match=message):
         SolverLayer(top_k(5, 2), **kwargs)
-
-
-def test_a_layer_of_something_that_is_no_adapter():
-    with pytest.raises(TypeError, match="wrap a plain function with FunctionAdapter"):
-        SolverLayer(identity)
-
-
-def test_adapters_that_lack_what_is_mandatory():
-    class NoSense(SolverAdapter):
-        instance_shape = (3,)
-
-    class NoShape(SolverAdapter):
-        sense = "max"
-
-    class TextShape(SolverAdapter):
-        sense = "max"
-        instance_shape = "3"
-
-    with pytest.raises(ValueError, match='NoSense: sense must be "min".*got None'):
-        SolverLayer(NoSense())
-    with pytest.raises(TypeError, match="NoShape.instance_shape must be a tuple of ints, got None"):
-        SolverLayer(NoShape())
-    with pytest.raises(TypeError, match="TextShape.instance_shape must be a tuple of ints.*got '3'"):
-        SolverLayer(TextShape())
-
-
-class Sound(SolverAdapter):
-    """An adapter, of which tests spoil one thing."""
-
-    sense, instance_shape = "max", (2,)
-
-    def solve(self, state, theta, **context):
-        return theta
-
-
-@pytest.mark.parametrize(
-    ("attribute", "value", "error", "message"),
-    [
-        ("instance_shape", (True,), TypeError, r"must be a tuple of ints, got \(True,\)"),
-        ("instance_shape", (-1,), ValueError, r"must not be negative, got \(-1,\)"),
-        ("solution_shape", lambda self: (2,), TypeError, r"solution_shape must be a tuple of ints, got .*method"),
-        ("parallelism", "threads", TypeError, "must be one of Parallelism.PROCESSES, Parallelism.THREADS.*'threads'"),
-        ("context", ["k"], TypeError, r"context must map names to shapes.*got \['k'\]"),
-        ("context", {"k": 3}, TypeError, r"tuples of ints or None, got \{'k': 3\}"),
-        ("context", {3: ()}, TypeError, r"must map names to shapes.*got \{3: \(\)\}"),
-        ("context", lambda self: {"k": ()}, TypeError, r"must map names to shapes.*got .*method"),
-        ("num_ones", "many", TypeError, "num_ones must be a number or None, got 'many'"),
-        ("num_ones", True, TypeError, "num_ones must be a number or None, got True"),
-        ("num_ones", lambda self: 3, TypeError, "num_ones must be a number or None, got .*method"),
-        ("num_ones", -1, ValueError, "num_ones must be finite and at least 0, got -1"),
-        ("num_ones", float("nan"), ValueError, "num_ones must be finite and at least 0, got nan"),
-        ("is_binary", 1, TypeError, "is_binary must be True, False or a method of the context, got 1"),
-        ("is_binary", lambda self: True, TypeError, r"is_binary is called with \(context\), but takes \(\)"),
-        ("build", np.eye(2), TypeError, "build must be a method, got array"),
-        ("build", lambda self, n: n, TypeError, r"build is called with \(\), but takes \(n\): missing"),
-        (
-            "check",
-            lambda self, thetas: None,
-            TypeError,
-            r"called with \(thetas, context\), but takes \(thetas\)",
-        ),
-        ("solve", None, TypeError, "solve must be a method, got None"),
-        (
-            "solve",
-            lambda self, theta: theta,
-            TypeError,
-            r"called with \(state, theta\), but takes \(theta\): too",
-        ),
-        ("solve_batch", lambda self, state, thetas: 0, TypeError, r"called with \(state, thetas, context\), but takes"),
-    ],
-)
-def test_what_is_wrong_with_an_adapter_is_said_when_the_layer_is_made(attribute, value, error, message):
-    SolverLayer(Sound())
-    spoilt = type("Spoilt", (Sound,), {attribute: value})
-    with pytest.raises(error, match=f"Spoilt.*{message}"):
-        SolverLayer(spoilt())
-
-
-def test_an_adapter_takes_the_context_that_it_declares():
-    class Deaf(Sound):
-        context = {"k": ()}
-
-        def solve(self, state, theta):
-            return theta
-
-    with pytest.raises(TypeError, match=r"Deaf.solve is called with \(state, theta, k=...\), but takes .*argument 'k'"):
-        SolverLayer(Deaf())
-
-
-def test_an_adapter_that_overrides_too_little():
-    class NoSolve(SolverAdapter):
-        sense, instance_shape = "max", (3,)
-
-    class Tensors(NoSolve):
-        def solve_tensors(self, thetas, context):
-            return thetas
-
-    class Device(NoSolve):
-        parallelism = Parallelism.DEVICE
-
-    with pytest.raises(TypeError, match="NoSolve overrides neither solve nor solve_batch$"):
-        SolverLayer(NoSolve())
-    with pytest.raises(TypeError, match="Tensors overrides neither.*for adapters with parallelism = Para"):
-        SolverLayer(Tensors())
-    with pytest.raises(TypeError, match=r"Device has Parallelism.DEVICE, but does not override solve_tensors"):
-        SolverLayer(Device())
-
-
-def test_methods_may_be_anything_that_can_be_called():
-    class Odd(Sound):
-        build = staticmethod(dict)
-        solve = functools.partialmethod(lambda self, sign, state, theta: sign * theta, 1)
-
-    odd = Odd()
-    odd.check = lambda thetas, context: None
-    assert torch.equal(SolverLayer(odd, num_workers=0).map(torch.ones(2, 2)), torch.ones(2, 2))
-
-    class Batches(SolverAdapter):
-        sense, instance_shape = "max", (2,)
-
-        def solve(self, theta):
-            return theta
-
-        def solve_batch(self, state, thetas, context):
-            return Solutions(np.array([self.solve(theta) for theta in thetas]), np.zeros(len(thetas), np.uint8))
-
-    assert torch.equal(SolverLayer(Batches(), num_workers=0).map(torch.ones(2, 2)), torch.ones(2, 2))
-
-
-def test_a_layer_of_a_class():
-    with pytest.raises(TypeError, match=r"expected a SolverAdapter, got the class Sound; make one by Sound\("):
-        SolverLayer(Sound)
-
-
-def test_workers_for_a_solver_on_tensors():
-    with pytest.raises(ValueError, match="solves tensors on their own device.*num_workers=2"):
-        SolverLayer(TopKAdapter(3, 1), num_workers=2)
-
-
-@pytest.mark.parametrize("wrong", [lambda t: t[:1], lambda t: t.numpy(), lambda t: None])
-def test_a_solver_on_tensors_that_returns_something_else(wrong):
-    with pytest.raises(AdapterError, match=r"expected a tensor of solutions of shape \(2, 3\), got"):
-        SolverLayer(function_adapter(wrong, n=3, batched=True))(torch.zeros(2, 3))
-
-
-def test_a_solver_on_tensors_that_raises():
-    def fail(thetas):
-        raise KeyError("no")
-
-    with pytest.raises(AdapterError, match="failed: KeyError: 'no'"):
-        SolverLayer(function_adapter(fail, n=3, batched=True))(torch.zeros(2, 3))
 
 
 def test_use_after_close(layer):

@@ -5,82 +5,26 @@ from __future__ import annotations
 import copy
 import io
 import os
-import subprocess
-import sys
 
 import loky
 import pytest
 import torch
-import torch._dynamo
 import torch.distributed
 import torch.multiprocessing
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from imle_adapters import ShortestPathAdapter, TopKAdapter
+from imle_adapters import ShortestPathAdapter
 from imle_solvers import (
     AIMLE,
     IMLE,
     FunctionAdapter,
-    Gumbel,
     Normal,
     ProcessExecutor,
     SolverLayer,
-    SumOfGamma,
-    Target,
 )
-from tests.conftest import ROOT
+from tests.layer.model import Model, accuracy, batches, loss_of, train
 from tests.solvers import top_k
-
-
-class Model(nn.Module):
-    """Predicts scores of six entries, chooses two."""
-
-    def __init__(self, adapter=None, estimator=None, **kwargs):
-        super().__init__()
-        torch.manual_seed(0)
-        self.linear = nn.Linear(4, 6)
-        self.layer = SolverLayer(
-            adapter or TopKAdapter(6, 2),
-            estimator=estimator or IMLE(Normal(), Target(beta=5.0)),
-            generator=torch.Generator().manual_seed(0),
-            **kwargs,
-        )
-
-    def forward(self, x):
-        return self.layer(self.linear(x))
-
-
-def batches(count, seed=1):
-    """Inputs, and as labels the choice of a hidden linear map."""
-    generator = torch.Generator().manual_seed(seed)
-    hidden = torch.randn(4, 6, generator=torch.Generator().manual_seed(9))
-    for _ in range(count):
-        x = torch.randn(16, 4, generator=generator)
-        yield x, torch.zeros(16, 6).scatter(-1, (x @ hidden).topk(2).indices, 1.0)
-
-
-def loss_of(model, x, y):
-    return (model(x) - y).pow(2).mean()
-
-
-def accuracy(model):
-    model.eval()
-    with torch.no_grad():
-        scores = [(model(x) == y).all(-1).float().mean() for x, y in batches(10, seed=77)]
-    model.train()
-    return float(torch.stack(scores).mean())
-
-
-def train(model, steps, optimizer=None, start=0):
-    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=0.05)
-    for step, (x, y) in enumerate(batches(steps)):
-        if step < start:
-            continue
-        optimizer.zero_grad()
-        loss_of(model, x, y).backward()
-        optimizer.step()
-    return optimizer
 
 
 def test_plain_training_learns():
@@ -153,57 +97,6 @@ def test_gradient_checkpointing_recomputes_the_same_samples():
         grads.append(model.linear.weight.grad)
     assert torch.equal(grads[0], grads[1])
     assert grads[0].abs().sum() > 0
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # Dynamo warns of what it does itself
-def test_a_compiled_model_gives_what_the_plain_one_gives():
-    x, y = next(batches(1))
-    results = []
-    for compiled in (False, True):
-        model = Model(top_k(6, 2), num_workers=0)
-        run = torch.compile(model, backend="aot_eager") if compiled else model
-        z = run(x)
-        (z - y).pow(2).sum().backward()
-        results.append((z.detach(), model.linear.weight.grad))
-    assert torch.equal(results[0][0], results[1][0])
-    torch.testing.assert_close(results[0][1], results[1][1])
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("noise", [SumOfGamma(5.0), Gumbel(), Normal()], ids=repr)
-def test_a_compiled_function_may_draw_noise_of_its_own(noise):
-    def draw(x):
-        return 2 * x + noise.sample(x.shape)
-
-    samples = []
-    for run in (draw, torch.compile(draw, backend="aot_eager")):
-        torch.manual_seed(4)
-        samples.append(run(torch.ones(3, 7)))
-    assert torch.equal(*samples)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_a_compiled_model_breaks_its_graph_once():
-    model, (x, y) = Model(top_k(6, 2), num_workers=0), next(batches(1))
-    explained = torch._dynamo.explain(loss_of)(model, x, y)
-    assert (explained.graph_count, len(explained.break_reasons)) == (2, 1)
-
-
-def test_a_model_that_is_not_compiled_does_not_load_the_compiler():
-    """It takes two seconds."""
-    program = """
-import sys, torch
-from imle_adapters import ShortestPathAdapter
-from imle_solvers import SolverLayer
-theta = torch.rand(2, 3, 3, requires_grad=True)
-SolverLayer(ShortestPathAdapter.grid(3, 3), num_workers=0)(theta).sum().backward()
-sys.exit("torch._dynamo" in sys.modules)
-"""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "adapters")])
-    subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path}, check=True)
 
 
 def train_one_rank(rank, folder):

@@ -18,7 +18,7 @@ from imle_solvers import (
     SPOPlusLoss,
     SumOfGamma,
 )
-from tests.estimators.test_gradients import Fixed
+from tests.fixed import Fixed
 from tests.solvers import StatusAdapter, function_adapter, subsets, top_k
 
 
@@ -88,6 +88,7 @@ def test_spo_plus_equals_its_definition(sense, given):
     assert bool((loss >= regret - 1e-9).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sense", ["max", "min"])
 @pytest.mark.parametrize("noise", [Normal(), Gumbel()])
 def test_score_function_is_unbiased(sense, noise):

@@ -13,7 +13,8 @@ from imle_solvers import IMLE, ProcessExecutor, SolverLayer, Stats, ThreadExecut
 from imle_solvers.executors.cpus import available_cpus
 from imle_solvers.report import Report
 from imle_solvers.solving.stats import SolveTimes
-from tests.solvers import FaultyAdapter, function_adapter, identity, slow, top_k
+from tests.faults import FaultyAdapter
+from tests.solvers import function_adapter, identity, slow, top_k
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-import scipy.stats
+import scipy
 import torch
 
 from imle_adapters import TopKAdapter
@@ -71,12 +71,10 @@ def test_k_draws_of_sum_of_gamma_make_a_gumbel(generator):
     assert scipy.stats.kstest(sample.numpy(), scipy.stats.gumbel_r.cdf).pvalue > 0.001
 
 
-@pytest.mark.parametrize(
-    ("noise", "law"), [(Gumbel(), scipy.stats.gumbel_r), (Normal(), scipy.stats.norm)], ids=["gumbel", "normal"]
-)
+@pytest.mark.parametrize(("noise", "law"), [(Gumbel(), "gumbel_r"), (Normal(), "norm")], ids=["gumbel", "normal"])
 def test_gumbel_and_normal_follow_their_law(noise, law, generator):
     sample = noise.sample((40_000,), generator=generator, dtype=torch.float64).numpy()
-    assert scipy.stats.kstest(sample, law.cdf).pvalue > 0.001
+    assert scipy.stats.kstest(sample, getattr(scipy.stats, law).cdf).pvalue > 0.001
 
 
 def test_k_comes_from_the_adapter_where_it_is_left_to_it():

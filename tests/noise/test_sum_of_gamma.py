@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import scipy.stats
+import scipy
 import torch
 
 from imle_solvers import IMLE, SolverLayer, SumOfGamma

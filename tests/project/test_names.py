@@ -10,6 +10,30 @@ import pytest
 
 PACKAGES = ["imle_solvers", "imle_adapters"]
 
+IMPORTS = """
+from imle_solvers import (
+    AIMLE, IMLE, AdapterError, AdaptiveTargetDistribution, AutoExecutor, BaseNoiseDistribution, BaseTargetDistribution,
+    Blackbox, ClosedError, Estimator, Executor, FenchelYoungLoss, FunctionAdapter, Gumbel, GumbelNoiseDistribution,
+    HammingTarget, Identity, ImleSolversError, InputError, Noise, Normal, Parallelism, PerturbedOptimizer,
+    ProcessExecutor, RayExecutor, SPOPlusLoss, ScoreFunctionLoss, SerialExecutor, SolutionCache, Solutions, SolveError,
+    SolverAdapter, SolverLayer, Stats, Status, StraightThrough, SumOfGamma, SumOfGammaNoiseDistribution, Target,
+    TargetDistribution, ThreadExecutor, WorkerDiedError, aimle, available_adapters, imle, make_adapter,
+    register_adapter, ste,
+)
+from imle_adapters import (
+    AssignmentAdapter, ILPAdapter, ILPSpec, MaxSpanningTreeAdapter, ShortestPathAdapter, TopKAdapter,
+)
+"""
+"""What users write, word for word."""
+
+MORE_IMPORTS = """
+from imle_adapters.ilp import ILPAdapter, ILPSpec, available_backends, fastest_settings
+from imle_solvers.losses import FenchelYoungLoss, SPOPlusLoss, ScoreFunctionLoss
+from imle_solvers.schedules import cosine, exponential, linear
+from imle_solvers.testing import check_adapter
+"""
+"""From modules that users are told of."""
+
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_dir_shows_public_names_only(name):
@@ -36,3 +60,13 @@ def test_type_checkers_see_the_same_names(name):
 def test_there_is_no_other_name():
     with pytest.raises(AttributeError, match="module 'imle_solvers' has no attribute 'SolveLayer'"):
         importlib.import_module("imle_solvers").SolveLayer  # noqa: B018
+
+
+def test_public_names_by_name():
+    """A change that loses one of these, or shows one more, is more than a move."""
+    names = {}
+    exec(IMPORTS, names)
+    assert names.keys() - {"__builtins__"} == {
+        public for package in PACKAGES for public in importlib.import_module(package).__all__
+    }
+    exec(MORE_IMPORTS)

@@ -162,6 +162,7 @@ def test_a_tree_without_end_is_not_entered() -> None:
     assert adapter.solve(adapter.build(), theta) == (None, Status.UNBOUNDED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", INTEGER_BACKENDS)
 def test_time_limits_end_feasible_or_timeout(backend: str) -> None:
     rng = np.random.default_rng(0)
@@ -282,6 +283,7 @@ def test_costs_are_scaled_exactly() -> None:
     assert scaled(np.zeros(2)).tolist() == [0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [*INTEGER_BACKENDS, "glop"])
 def test_solving_imports_no_torch_and_stays_quiet(backend: str) -> None:
     program = (

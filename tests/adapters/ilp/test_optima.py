@@ -37,6 +37,7 @@ def test_usage_of_the_readme() -> None:
     assert solve(spec, np.array([4.0, 5.0, 3.0, 7.0])).tolist() == [0, 0, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", INTEGER_BACKENDS)
 @settings(max_examples=40, deadline=None)
 @given(case=programs())
@@ -74,6 +75,7 @@ def test_the_gap_is_zero_on_knapsacks_where_a_gap_of_1e_4_is_not() -> None:
         assert values[0] == pytest.approx(values[1], rel=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bell5", "egout", "enigma", "flugpl", "gt2", "misc03", "p0033", "rgn", "stein27"])
 def test_miplib(name: str) -> None:
     spec = ILPSpec.from_mps(data(f"miplib3/{name}.mps.gz"))
@@ -113,6 +115,7 @@ def test_gap1(problem: int, optimum: int) -> None:
     assert (z.sum(axis=0) == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["burma14", "gr17", "ulysses16", "fri26", "att48", "berlin52"])
 def test_tsplib_by_a_cut_loop(name: str) -> None:
     """The 2-matching relaxation, with a row for each subtour found, until there is none."""
@@ -171,6 +174,7 @@ def distances(path: Path) -> np.ndarray:
     return np.trunc(6378.388 * np.arccos(np.clip(0.5 * ((1 + q1) * q2 - (1 - q1) * q3), -1, 1)) + 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["auto", "cbc", "highs"])
 def test_mixed_programs_against_scipy(backend: str) -> None:
     """HiGHS inside SciPy is a library of its own, with no symbols to clash with those of OR-Tools."""

@@ -210,6 +210,7 @@ def test_binary_variables_of_lp_files_keep_tighter_bounds(tmp_path: Path) -> Non
     assert spec.lb.tolist() == [0, 1, 0, 0, 0] and spec.ub.tolist() == [0, 1, 1, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["p0033", "flugpl", "stein27"])
 def test_lp_files_that_ortools_writes_have_the_same_optimum(tmp_path: Path, name: str) -> None:
     path = data(f"miplib3/{name}.mps.gz")
