@@ -221,9 +221,12 @@ def test_no_memory_for_a_batch_is_an_error_before_work_starts(monkeypatch):
 
 
 def memory(pid):
-    """Private memory of a process in kB."""
+    """What a process has allocated, in kB.
+
+    Not its private memory: that grows when another process that has loaded the same libraries ends.
+    """
     with open(f"/proc/{pid}/smaps_rollup") as file:
-        return sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
+        return next(int(line.split()[1]) for line in file if line.startswith("Anonymous:"))
 
 
 @pytest.mark.slow
@@ -241,6 +244,6 @@ def test_ten_thousand_batches_leak_nothing():
         gc.collect()
         after = [memory(pid) for pid in processes]
         assert processes == [os.getpid(), *pids(executor)]
-        assert len(os.listdir("/proc/self/fd")) == files
+        assert len(os.listdir("/proc/self/fd")) <= files  # what others have left may be collected meanwhile
     for one, other in zip(before, after, strict=True):
         assert other < max(1.01 * one, one + 1000)  # a leak of 100 bytes a batch
