@@ -68,6 +68,8 @@ class SolverAdapter:
         context: the per-instance arrays that solves take besides theta: name -> shape for one instance (None in
             place of the shape: any). They arrive as keyword arguments of `solve`.
         num_ones: about how many ones a solution has, None where that is unknown; sets the default noise.
+        in_process: whether solves may well run in the caller's process. If not, as for a solver that cannot be
+            interrupted, a layer that decides where to solve has worker processes from the first batch on.
         limit_advice: how to bound the time of a solve, for the log, where one takes long.
         exclusion: for messages, how context rules out entries of theta, for which callers may have tried infinity:
             "mask=..., false where an entry may not be chosen". None: it cannot.
@@ -82,6 +84,7 @@ class SolverAdapter:
     parallelism: Parallelism = Parallelism.PROCESSES
     context: Mapping[str, Shape | None] = {}
     num_ones: float | None = None
+    in_process: bool = True
     limit_advice: str = "give the layer executor=ProcessExecutor(timeout=seconds) to end solves that take longer"
     exclusion: str | None = None
     is_binary: IsBinary = False

@@ -33,6 +33,18 @@ RETRY = 0.02
 """A solver that was told to stop before it had begun has not heard: it is told again after so many seconds."""
 
 
+class Interrupted(BaseException):
+    """Carries an exception of a signal handler, such as a TimeoutError, past those who take it for a solver's.
+
+    Attributes:
+        error: the exception, which the executor raises in place of this.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error: Exception = error
+
+
 class Waiting:
     """A wait that is logged once, as a warning, if for ten seconds nothing is heard of what is waited for.
 
@@ -172,13 +184,14 @@ def call_interruptibly(work: Callable[[], Result], stop: Callable[[], Any], what
     return results[0]
 
 
-def stop_within(ended: Callable[[], bool], stop: Callable[[], Any], what: str) -> bool:
+def stop_within(ended: Callable[[], bool], stop: Callable[[], Any], what: str, note: str = "") -> bool:
     """Has work in other threads stop, and waits for that for a second.
 
     Args:
         ended: waits a moment, and says whether all of it has.
         stop: see `call_interruptibly`.
         what: likewise.
+        note: what else is to be said, if it does not stop.
 
     Returns:
         Whether it has ended.
@@ -188,5 +201,5 @@ def stop_within(ended: Callable[[], bool], stop: Callable[[], Any], what: str) -
         stop()
         if ended():
             return True
-    _log.warning("%s cannot be stopped, and goes on in the background until it is done", what)
+    _log.warning("%s cannot be stopped, and goes on in the background until it is done%s", what, note)
     return False

@@ -87,6 +87,8 @@ class AutoExecutor(Executor):
         return self.num_workers
 
     def _solve(self, adapter: SolverAdapter, thetas: FloatArray, context: Context, progress: Progress) -> Solutions:
+        if not adapter.in_process and self._usable_workers(adapter) > 1:
+            return self._executor("processes").run(adapter, thetas, context, progress)
         record = self._records.get(adapter)
         if record is not None:
             return self._solve_where(record, adapter, thetas, context, progress)

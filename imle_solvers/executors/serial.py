@@ -10,6 +10,7 @@ from imle_solvers.executors.base import Executor, Progress, join, slice_context
 from imle_solvers.executors.by_adapter import ByAdapter
 from imle_solvers.executors.chunk import States, solve_chunk
 from imle_solvers.report import Report
+from imle_solvers.waiting import Interrupted
 
 _SLICE_SECONDS = 0.1
 """How long to solve at a time: between slices progress is told of, and Python hears of Ctrl-C."""
@@ -30,6 +31,9 @@ class SerialExecutor(Executor):
             return self._solve_slices(adapter, thetas, context, progress)
         except AdapterError:
             raise
+        except Interrupted as interrupted:
+            self._states = States()
+            raise interrupted.error from None
         except BaseException:
             self._states = States()  # an interrupted solve may have left its state in any condition
             raise

@@ -24,6 +24,8 @@ from imle_solvers.waiting import LOOK, RETRY, stop_within
 _CHUNK_SECONDS = 0.0005
 """How long a chunk should take to solve at least: handing it to a thread takes about a tenth of that."""
 
+_END = ", for which the end of the program waits, too; processes can be stopped"
+
 _LONG_CHUNK = 0.05
 """How long a chunk should take at most."""
 
@@ -100,7 +102,7 @@ class ThreadExecutor(Executor):
 
         if any(future.running() for future in futures):
             self._states = States()
-            if not stop_within(lambda: not wait(futures, RETRY).not_done, stop, f"{self!r} on {adapter!r}"):
+            if not stop_within(lambda: not wait(futures, RETRY).not_done, stop, f"{self!r} on {adapter!r}", _END):
                 assert self._pool is not None
                 self._pool.shutdown(wait=False)
                 self._pool = None

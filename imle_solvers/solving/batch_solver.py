@@ -185,6 +185,8 @@ class BatchSolver:
         context = {name: values.repeat_interleave(samples, dim=0) for name, values in self._context.items()}
         values, statuses = solve_tensors(self._adapter, thetas, context)
         self._stats.executors["device"] += 1
+        if self._on_progress is not None:
+            self._on_progress(len(thetas), len(thetas))
         return values, statuses
 
     def _judge(self, statuses: StatusArray, samples: int) -> NDArray[np.bool_] | None:

@@ -14,10 +14,22 @@ import time
 import numba
 import numpy as np
 import pytest
+import torch
 
+from imle_adapters import TopKAdapter
 from imle_adapters.ilp import ILPAdapter, ILPSpec
 from imle_adapters.ilp.engines.backends import available_backends
-from imle_solvers import FunctionAdapter, SerialExecutor, SolverLayer, ThreadExecutor, compilation, waiting
+from imle_solvers import (
+    AutoExecutor,
+    FunctionAdapter,
+    ProcessExecutor,
+    SerialExecutor,
+    SolverLayer,
+    Status,
+    ThreadExecutor,
+    compilation,
+    waiting,
+)
 from imle_solvers.executors import base
 from tests.cases import CASES
 from tests.programs import Program
@@ -61,13 +73,14 @@ HARD = """
     from imle_adapters.ilp import ILPAdapter, ILPSpec
     from imle_solvers import AutoExecutor, SerialExecutor
 
-    def hard(backend, time_limit=None):
+    def hard(backend):
         random = np.random.default_rng(0)
         if backend == "glop":
             rows = random.random((1500, 1500))
-            return ILPAdapter(ILPSpec(sense="max", A_ub=rows, b_ub=np.ones(1500)), backend)
-        rows = random.integers(10, 100, (10, 150)).astype(float)  # a knapsack with many sides
-        return ILPAdapter(ILPSpec(sense="max", A_ub=rows, b_ub=rows.sum(1) / 2, integrality=True, ub=1), backend)
+            return ILPAdapter(ILPSpec(sense="max", A_ub=rows, b_ub=np.ones(1500)), backend), random.random((4, 1500))
+        rows = random.integers(1, 1000, (10, 150)).astype(float)  # a knapsack, of values near the weights
+        spec = ILPSpec(sense="max", A_ub=rows, b_ub=rows.sum(1) // 2, integrality=True, ub=1)
+        return ILPAdapter(spec, backend), rows.mean(0) * (1 + 0.2 * random.random((4, 150)))
 
     def unknown(backend):  # market split (Cornuejols and Dawande, 1998): any feasible point is hard to find
         rows = np.random.default_rng(1).integers(0, 100, (5, 40)).astype(float)
@@ -95,8 +108,7 @@ def test_an_interrupt_ends_a_long_solve_of_a_program(tmp_path, backend):
         HARD
         + """
     backend = sys.argv[1]
-    adapter = hard(backend)
-    thetas = np.random.default_rng(2).random((4, *adapter.instance_shape))
+    adapter, thetas = hard(backend)
     for executor in (SerialExecutor(), ThreadExecutor(2), ProcessExecutor(2), AutoExecutor(2)):
         interrupted(lambda: executor.solve(adapter, thetas.copy()))
         say(executor.solve(easy(), np.array([[1.0, 3.0, 2.0]])).values.tolist())
@@ -235,3 +247,51 @@ def test_compiling_is_no_long_solve_and_is_logged(monkeypatch, caplog):
     assert [record.getMessage().split(" took")[0] for record in caplog.records] == ["compiling kernels"]
     assert kernel(2) == 3
     assert not compilation._compiling
+
+
+@pytest.mark.slow
+def test_what_a_signal_handler_raises_arrives_as_it_is_and_the_layer_works_again(tmp_path):
+    program = Program(
+        tmp_path,
+        HARD
+        + """
+    def ring(*_):
+        raise TimeoutError("time is up")
+
+    signal.signal(signal.SIGALRM, ring)
+    adapter, thetas = hard("scip")
+    with SerialExecutor() as executor:
+        signal.setitimer(signal.ITIMER_REAL, 0.7)
+        try:
+            executor.solve(adapter, thetas.copy())
+        except TimeoutError as error:
+            say(error)
+        say(executor.solve(easy(), np.array([[1.0, 3.0, 2.0]])).statuses.tolist())
+        say(executor.solve(adapter, np.zeros((1, 150))).statuses.tolist())
+    """,
+    )
+    assert program.end()[:2] == (0, "time is up\n[0]\n[0]\n")
+
+
+def test_solvers_that_cannot_be_stopped_are_not_called_in_process_unless_asked():
+    spec = ILPSpec(sense="max", shape=3, A_ub=np.ones((1, 3)), b_ub=[1.0], integrality=True, ub=1)
+    for backend, where in (("cbc", {"processes"}), ("highs", {"processes"}), ("scip", {"serial"})):
+        with SolverLayer(ILPAdapter(spec, backend, compiled=False), executor=AutoExecutor(2)) as layer:
+            layer.map(torch.rand(1, 3))
+            assert set(layer.stats().executors) == where
+
+
+@pytest.mark.slow
+def test_the_log_says_how_a_solver_left_its_worker(caplog):
+    adapter = FunctionAdapter(lambda theta: sys.exit(3), sense="max", instance_shape=2)
+    with ProcessExecutor(1) as executor:
+        assert executor.solve(adapter, np.zeros((1, 2))).statuses.tolist() == [Status.CRASHED]
+    assert "ended with exit code 3" in caplog.text
+    assert "SIGKILL" not in caplog.text
+
+
+def test_progress_of_solvers_on_tensors():
+    layer, seen = SolverLayer(TopKAdapter(4, 2)), []
+    layer.on_progress = lambda solved, rows: seen.append((solved, rows))
+    layer.map(torch.rand(5, 4))
+    assert seen == [(5, 5)]

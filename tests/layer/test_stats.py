@@ -115,7 +115,7 @@ def test_logging_tells_of_restarts(tmp_path, capfd, caplog):
     with ProcessExecutor(1) as executor, caplog.at_level(logging.WARNING, "imle_solvers"):
         executor.solve(FaultyAdapter(tmp_path), thetas)
     assert "is replaced" in caplog.text
-    assert "row 1 of the batch ends CRASHED" in caplog.text
+    assert "row 1 of those sent to worker processes ends CRASHED" in caplog.text
     assert capfd.readouterr() == ("", "")
 
 

@@ -21,7 +21,7 @@ from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism
 from imle_solvers.arguments import explain_arguments, is_finite
 from imle_solvers.errors import AdapterError, InputError
 from imle_solvers.status import Status
-from imle_solvers.waiting import Waiting, call_interruptibly
+from imle_solvers.waiting import Interrupted, Waiting, call_interruptibly
 
 _RAY = 1e-6  # how much a direction in the unit box must save, at costs of about 1, to be called improving
 
@@ -91,7 +91,10 @@ class ILPAdapter(SolverAdapter):
         relaxed: whether it is the linear relaxation that is solved.
     """
 
-    limit_advice: str = "ILPAdapter(..., time_limit=seconds) ends a solve with the best solution that it has found"
+    limit_advice: str = (
+        "another backend may be faster, see imle_adapters.ilp.fastest_settings(spec, thetas), and "
+        "ILPAdapter(..., time_limit=seconds) ends a solve with the best solution that it has found"
+    )
     exclusion: str | None = "ub=..., 0 where a variable may not be used"
 
     def __init__(
@@ -138,7 +141,8 @@ class ILPAdapter(SolverAdapter):
         self._branches = bool(self._program.integrality.any()) and self.backend != "glop"
         # All five release the GIL. Those that cannot be stopped get processes, which can, and CBC's driver is not
         # documented to be thread-safe.
-        self.parallelism = Parallelism.PROCESSES if self.backend in ("cbc", "highs") else Parallelism.THREADS
+        self.in_process: bool = self.backend not in ("cbc", "highs")
+        self.parallelism = Parallelism.THREADS if self.in_process else Parallelism.PROCESSES
         self.context: ContextShapes = {
             name: shape
             for name, shape in {
@@ -225,7 +229,12 @@ class ILPAdapter(SolverAdapter):
 
     def _solve_by_backend(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
         solve = functools.partial(super().solve_batch, state, thetas, context)
-        return call_interruptibly(solve, lambda: self.interrupt(state), repr(self))
+        try:
+            return call_interruptibly(solve, lambda: self.interrupt(state), repr(self))
+        except Exception as error:
+            if not state.stopped:
+                raise
+            raise Interrupted(error) from None  # a signal handler's, and nothing that was wrong with a row
 
     def interrupt(self, state: _State) -> None:
         """Ends solves with this state for good; CBC and HiGHS cannot be stopped in the middle of one."""

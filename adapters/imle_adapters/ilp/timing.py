@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from typing import Any, NamedTuple, TypedDict
 
@@ -27,7 +28,12 @@ class Settings(TypedDict):
 
 
 def fastest_settings(
-    spec: ILPSpec, thetas: ArrayLike, *, time_limit: float = 60.0, quiet: bool = False, **context: ArrayLike
+    spec: ILPSpec,
+    thetas: ArrayLike,
+    *,
+    time_limit: float | datetime.timedelta = 60.0,
+    quiet: bool = False,
+    **context: ArrayLike,
 ) -> Settings:
     """Times every backend that can hold a program, with and without the compiled search, on one core.
 
@@ -37,8 +43,8 @@ def fastest_settings(
     Args:
         spec: the program.
         thetas: (N, *spec.shape), typical of those to solve, noise included; a dozen will do.
-        time_limit: about how many seconds it may take in all, shared among what is tried. Where nothing solves all
-            instances in its share, what solves the most of them is chosen.
+        time_limit: about how many seconds, or a timedelta, it may take in all, shared among what is tried. Where
+            nothing solves all instances in its share, what solves the most of them is chosen.
         quiet: do not print the table.
         **context: per-instance arrays with a leading axis of N, as for the layer.
 
@@ -46,16 +52,18 @@ def fastest_settings(
         The settings that took the least time.
 
     Raises:
+        TypeError: no spec, or a time limit that is no time.
         ValueError: thetas or context are not of that shape, or are nothing to solve; the spec is infeasible; a time
             limit that is not positive; nothing solves any instance in its share of the time.
     """
+    if not isinstance(spec, ILPSpec):
+        raise TypeError(f"expected an ILPSpec, got {spec!r}; an adapter has it as its `spec`")
     rows = np.ascontiguousarray(thetas, dtype=np.float64)
     if rows.shape[1:] != spec.shape or len(rows) == 0:
         raise ValueError(f"expected thetas of shape (N, {', '.join(map(str, spec.shape))}), got {rows.shape}")
     if not np.isfinite(rows).all():
         raise ValueError(f"expected finite thetas, got {rows[~np.isfinite(rows)][0]}")
-    if not 0 < time_limit < np.inf:
-        raise ValueError(f"expected time_limit to be a positive number of seconds, got {time_limit!r}")
+    allowed = _positive_seconds(time_limit)
     arrays = {name: np.asarray(values) for name, values in context.items()}
     shapes = {name: (len(rows), *np.shape(getattr(spec, name))) for name in ("b_ub", "b_eq", "lb", "ub")}
     for name, array in arrays.items():
@@ -66,7 +74,7 @@ def fastest_settings(
     fitting = [name for name in available_backends() if unfit(name, program) is None]
     searches = (True, False) if program.integrality.all() else (False,)
     tried = [(name, compiled) for compiled in searches for name in fitting]
-    ends = time.monotonic() + time_limit
+    ends = time.monotonic() + allowed
     best, settings = _Trial(0, np.inf), Settings(backend=fitting[0], compiled=True)
     refused: InputError | None = None
     for left, (backend, compiled) in zip(range(len(tried), 0, -1), tried, strict=True):
@@ -79,7 +87,11 @@ def fastest_settings(
             trial, refused = _Trial(0, np.inf), error
         if not quiet:
             how = f"{trial.seconds / max(1, trial.solved) * 1e6:8.0f} us an instance"
-            how = how if trial.solved == len(rows) else f"given up after {trial.solved} of {len(rows)}"
+            how = (
+                how
+                if trial.solved == len(rows)
+                else f"stopped after {trial.solved} of {len(rows)}: slower than the best, or out of time"
+            )
             print(f"backend={backend!r:9} compiled={compiled!s:5} {how}")
         if (-trial.solved, trial.seconds) < (-best.solved, best.seconds):
             best, settings = trial, Settings(backend=backend, compiled=compiled)
@@ -87,10 +99,19 @@ def fastest_settings(
         raise refused
     if best.solved == 0:
         raise ValueError(
-            f"no backend solved the first instance in its share of {time_limit:g} s; give a longer time_limit, "
+            f"no backend solved the first instance in its share of {allowed:g} s; give a longer time_limit, "
             "or easier thetas"
         )
     return settings
+
+
+def _positive_seconds(time_limit: float | datetime.timedelta) -> float:
+    seconds = time_limit.total_seconds() if isinstance(time_limit, datetime.timedelta) else time_limit
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"expected time_limit to be a number of seconds or a timedelta, got {time_limit!r}")
+    if not 0 < seconds < np.inf:
+        raise ValueError(f"expected time_limit to be a positive number of seconds, got {time_limit!r}")
+    return float(seconds)
 
 
 class _Trial(NamedTuple):

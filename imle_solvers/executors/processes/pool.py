@@ -35,6 +35,9 @@ _CHUNK_SECONDS = 0.05
 _LONGEST_WAIT = 3600.0
 """Seconds to wait at a time: what the system takes for a timeout ends at some weeks."""
 
+_LAST_MOMENT = 0.5
+"""Seconds that a worker has to end by itself once its connection has."""
+
 _FALSE_STARTS = 3
 """How often in a row workers may die before they solve anything, until it counts as their fault and not bad luck."""
 
@@ -246,6 +249,8 @@ class Pool:
         try:
             kind, *rest = worker.receive()
         except (EOFError, OSError):
+            with contextlib.suppress(subprocess.TimeoutExpired):  # or it would seem to be the kill that ended it
+                worker.process.wait(_LAST_MOMENT)
             self._replace(worker, batch)
             return
         if kind == "ready":
@@ -297,7 +302,7 @@ class Pool:
                 self._replace(worker, batch)
 
     def _give_up(self, batch: _Batch, row: int, status: Status) -> None:
-        _log.warning("row %d of the batch ends %s", row, status.name)
+        _log.warning("row %d of those sent to worker processes ends %s", row, status.name)
         self._memory.array(batch.layout, VALUES)[row] = 0
         self._memory.array(batch.layout, STATUSES)[row] = status
         if batch.progress is not None:

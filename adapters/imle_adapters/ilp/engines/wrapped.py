@@ -83,14 +83,18 @@ class WrappedEngine:
         self._bounds = bounds
 
 
+Make = functools.partial[WrappedEngine]
+
 _SCIP_SETTINGS = f"""
 numerics/feastol = {1e-9}
 limits/absgap = 0.0
 misc/catchctrlc = FALSE
 """
 
-scip = functools.partial(WrappedEngine, "SCIP", _SCIP_SETTINGS, contextlib.nullcontext())
+scip: functools.partial[WrappedEngine] = functools.partial(
+    WrappedEngine, "SCIP", _SCIP_SETTINGS, contextlib.nullcontext()
+)
 
 # CBC has a handler of its own for Ctrl-C for about a millisecond of each solve, and restores what it found. Two solves
 # at once in one process would find each other's.
-cbc = functools.partial(WrappedEngine, "CBC", "", threading.Lock())
+cbc: Make = functools.partial(WrappedEngine, "CBC", "", threading.Lock())
