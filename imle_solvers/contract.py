@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from imle_solvers.adapter import Parallelism, SolverAdapter, check_sense
+from imle_solvers.adapter import Parallelism, Shape, SolverAdapter, check_sense
 
 
 def check_adapter_attributes(adapter: SolverAdapter) -> None:
@@ -36,7 +36,9 @@ def check_adapter_attributes(adapter: SolverAdapter) -> None:
     if not isinstance(adapter.parallelism, Parallelism):
         kinds = ", ".join(map(str, Parallelism))
         raise TypeError(f"{name}.parallelism must be one of {kinds}, got {adapter.parallelism!r}")
-    _check_context(name, adapter.context)
+    context = _checked_context(name, adapter.context)
+    if context is not adapter.context:
+        object.__setattr__(adapter, "context", context)
     _check_num_ones(name, adapter.num_ones)
     _check_methods(name, adapter)
 
@@ -96,24 +98,19 @@ def check_takes(
         raise TypeError(f"{name} is called with ({call}), but takes {signature}: {error}{hint}") from None
 
 
-def _is_shape(shape: Any) -> bool:
-    return isinstance(shape, tuple) and all(
-        isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape
-    )
-
-
-def _check_context(name: str, context: Any) -> None:
+def _checked_context(name: str, context: Any) -> Mapping[str, Shape | None]:
+    """The context with its shapes made tuples; the same object where they are."""
     if not isinstance(context, Mapping):
         raise TypeError(
             f'{name}.context must map names to shapes for one instance (None: any), such as {{"capacity": ()}}, '
             f"got {context!r}"
         )
+    shapes = {}
     for key, shape in context.items():
-        if not isinstance(key, str) or not (shape is None or _is_shape(shape)):
-            raise TypeError(
-                f"{name}.context must map names to shapes for one instance, tuples of ints or None, got "
-                f"{{{key!r}: {shape!r}}}"
-            )
+        if not isinstance(key, str):
+            raise TypeError(f"{name}.context must map names to shapes for one instance, got {{{key!r}: {shape!r}}}")
+        shapes[key] = None if shape is None else as_shape(shape, f"{name}.context: the shape of {key!r}")
+    return context if shapes == context else shapes
 
 
 def _check_num_ones(name: str, num_ones: Any) -> None:

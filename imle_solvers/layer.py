@@ -225,8 +225,9 @@ class SolverLayer(nn.Module):
         shape = self.adapter.instance_shape
         single = theta.shape == shape
         if not single and (theta.ndim == 0 or theta.shape[1:] != shape):
+            batched = "(B,)" if shape == () else f"(B, {', '.join(map(str, shape))})"
             raise ValueError(
-                f"theta: expected shape {('B', *shape)} or {shape} for {self.adapter!r}, got {tuple(theta.shape)}"
+                f"theta: expected shape {batched} or {shape} for {self.adapter!r}, got {tuple(theta.shape)}"
             )
         return single
 

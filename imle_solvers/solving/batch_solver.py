@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imle_solvers.adapter import Context, FloatArray, Parallelism, SolverAdapter, claims_binary
-from imle_solvers.errors import InputError, RowError, SolveError
+from imle_solvers.errors import AdapterError, InputError, RowError, SolveError
 from imle_solvers.estimators.base import Solved
 from imle_solvers.executors.base import Executor
 from imle_solvers.solving.on_tensors import StatusArray, solve_tensors
@@ -97,6 +97,8 @@ class BatchSolver:
                 asked = None if needed is None else needed.cpu().numpy().reshape(-1)
                 thetas = self._thetas(scores, owned)
                 array, statuses = self._solve_on_workers(to_host(thetas), samples, asked, skip_nonfinite)
+                if self.binary and self._stats.batches == 0:
+                    self._check_binary(array, statuses)
                 values = to_device(array.reshape(shape), scores)
         except RowError as error:
             error.locate(samples)
@@ -188,6 +190,17 @@ class BatchSolver:
         if self._on_progress is not None:
             self._on_progress(len(thetas), len(thetas))
         return values, statuses
+
+    def _check_binary(self, array: FloatArray, statuses: StatusArray) -> None:
+        """Raises `AdapterError` if the adapter claims zeros and ones, and has others. Once a layer: it costs a pass."""
+        others = ((array != 0) & (array != 1)).reshape(len(array), -1) & (statuses <= Status.FEASIBLE)[:, None]
+        if others.any():
+            row, entry = map(int, np.argwhere(others)[0])
+            raise AdapterError(
+                f"{self._adapter!r} says is_binary, but has {array[row].flat[entry]} in a solution; leave that out, or "
+                "targets would be taken for known that are not",
+                row,
+            )
 
     def _judge(self, statuses: StatusArray, samples: int) -> NDArray[np.bool_] | None:
         """Which rows are to be used, None for all; raises where the policy says so."""

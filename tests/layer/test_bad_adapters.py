@@ -9,12 +9,7 @@ import pytest
 import torch
 
 from imle_adapters import TopKAdapter
-from imle_solvers import (
-    AdapterError,
-    Solutions,
-    SolverAdapter,
-    SolverLayer,
-)
+from imle_solvers import IMLE, AdapterError, Solutions, SolverAdapter, SolverLayer, Status
 from imle_solvers.adapter import Parallelism
 from tests.solvers import function_adapter, identity
 
@@ -60,7 +55,7 @@ class Sound(SolverAdapter):
         ("solution_shape", lambda self: (2,), TypeError, r"solution_shape must be a tuple of ints, got .*method"),
         ("parallelism", "threads", TypeError, "must be one of Parallelism.PROCESSES, Parallelism.THREADS.*'threads'"),
         ("context", ["k"], TypeError, r"context must map names to shapes.*got \['k'\]"),
-        ("context", {"k": 3}, TypeError, r"tuples of ints or None, got \{'k': 3\}"),
+        ("context", {"k": "3"}, TypeError, r"context: the shape of 'k' must be a tuple of ints, got '3'"),
         ("context", {3: ()}, TypeError, r"must map names to shapes.*got \{3: \(\)\}"),
         ("context", lambda self: {"k": ()}, TypeError, r"must map names to shapes.*got .*method"),
         ("num_ones", "many", TypeError, "num_ones must be a number or None, got 'many'"),
@@ -168,3 +163,30 @@ def test_a_solver_on_tensors_that_raises():
 
     with pytest.raises(AdapterError, match="failed: KeyError: 'no'"):
         SolverLayer(function_adapter(fail, n=3, batched=True))(torch.zeros(2, 3))
+
+
+def test_shapes_of_context_may_be_numbers():
+    class Sized(Sound):
+        context = {"k": 3, "b": None, "c": ()}
+
+        def solve(self, state, theta, k=None, b=None, c=None):
+            return theta
+
+    adapter = Sized()
+    SolverLayer(adapter)
+    assert adapter.context == {"k": (3,), "b": None, "c": ()}
+    assert Sized.context == {"k": 3, "b": None, "c": ()}
+
+
+def test_solutions_that_are_not_binary_though_the_adapter_says_so():
+    class Claims(Sound):
+        is_binary = True
+
+        def solve(self, state, theta):
+            return (5 * theta).round(), Status.OPTIMAL if theta[0] > -9 else Status.INFEASIBLE
+
+    layer = SolverLayer(Claims(), num_workers=0, estimator=IMLE(None))
+    with pytest.raises(AdapterError, match="instance 1, sample 0: .* says is_binary, but has 2.0 in a solution"):
+        layer(torch.tensor([[0.2, 0.0], [0.0, 0.4]]))
+    skips = SolverLayer(Claims(), num_workers=0, estimator=IMLE(None), on_failure="zero_grad")
+    skips(torch.tensor([[-10.0, 0.3], [0.2, 0.0]]))  # what a failed instance has does not count

@@ -28,7 +28,7 @@ def layer():
 
 @pytest.mark.parametrize("shape", [(), (4,), (3, 4), (2, 3, 5), (5, 3)])
 def test_theta_of_the_wrong_shape(layer, shape):
-    with pytest.raises(ValueError, match=r"expected shape \('B', 5\) or \(5,\) for EnumeratedAdapter.*got \("):
+    with pytest.raises(ValueError, match=r"expected shape \(B, 5\) or \(5,\) for EnumeratedAdapter.*got \("):
         layer(torch.zeros(shape))
 
 

@@ -104,7 +104,7 @@ MISUSES = {
     # Calling them.
     "flat theta": (
         lambda: paths(torch.zeros(2, 9)),
-        f"ValueError: theta: expected shape ('B', 3, 3) or (3, 3) for {NAME}, got (2, 9)",
+        f"ValueError: theta: expected shape (B, 3, 3) or (3, 3) for {NAME}, got (2, 9)",
     ),
     "an array": (
         lambda: top(np.zeros((2, 4))),
