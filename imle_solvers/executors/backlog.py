@@ -35,8 +35,15 @@ class Backlog:
         return bool(self._returned) or self._next_row < self._rows
 
     def plenty(self, workers: int) -> bool:
-        """Whether there are rows to give out ahead of time, which nobody else could then take over."""
-        return self._rows - self._next_row >= _AHEAD * workers
+        """Whether there are rows to give out ahead of time, which nobody else could then take over.
+
+        Not while there are rows on which a worker died: of these it must be known which one a worker is at.
+        """
+        return not self._returned and self._rows - self._next_row >= _AHEAD * workers
+
+    def suspects(self, chunk: Chunk) -> bool:
+        """Whether a worker died on any of these rows."""
+        return any(self._deaths[row] for row in range(*chunk)) if self._deaths else False
 
     def take(self, workers: int, row_seconds: float | None) -> Chunk:
         """The next rows for a worker.

@@ -75,3 +75,16 @@ def test_there_is_plenty_while_each_worker_has_rows_to_come():
     backlog.take(3, None)
     assert not backlog.plenty(6)
     assert backlog.plenty(3)
+
+
+def test_nothing_is_given_out_ahead_of_rows_on_which_a_worker_died():
+    backlog = Backlog(100, 1.0)
+    chunk = backlog.take(2, 0.1)
+    assert backlog.plenty(2)
+    assert not backlog.suspects(chunk)
+    backlog.lost(chunk)
+    assert not backlog.plenty(2)
+    assert backlog.suspects(chunk)
+    while not backlog.plenty(2):
+        assert backlog.suspects(backlog.take(2, 0.1))
+    assert not backlog.suspects(backlog.take(2, 0.1))

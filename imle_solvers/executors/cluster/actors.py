@@ -185,7 +185,9 @@ class Actors:
 
     def _hand_ahead(self, worker: _Worker, batch: _Batch) -> None:
         """Gives an actor the chunk after the one that it is at, as long as there is plenty for all to end together."""
-        if batch.failure is None and worker.key == batch.key and batch.backlog.plenty(self._placed()):
+        if batch.failure is not None or worker.key != batch.key or batch.backlog.suspects(worker.chunk):
+            return
+        if batch.backlog.plenty(self._placed()):
             worker.ahead = self._ask(worker, batch)
 
     def _placed(self) -> int:
@@ -245,12 +247,12 @@ class Actors:
         batch.counters[RESTARTS] += 1
         new = self._start()
         if worker.doing is _Doing.SOLVING:
-            for row in batch.backlog.lost(worker.chunk):
-                batch.solutions.statuses[row] = Status.CRASHED
-                if batch.progress is not None:
-                    batch.progress(1)
-            if worker.ahead is not None:
-                batch.backlog.put_back(worker.ahead[0])
+            # The answer of a chunk can be lost with an actor that died on the one ahead: it may have been at either.
+            for chunk in [worker.chunk, *([] if worker.ahead is None else [worker.ahead[0]])]:
+                for row in batch.backlog.lost(chunk):
+                    batch.solutions.statuses[row] = Status.CRASHED
+                    if batch.progress is not None:
+                        batch.progress(1)
         else:
             new.false_starts = worker.false_starts + 1
         self._workers[self._workers.index(worker)] = new
