@@ -152,7 +152,9 @@ def test_adapters_for_threads_need_not_travel(executor):
 
 
 def test_solvers_on_tensors_need_not_travel():
-    SolverLayer(FunctionAdapter(closure(LOCK), sense="max", instance_shape=(2,), batched=True)).map(torch.ones(3, 2))
+    layer = SolverLayer(FunctionAdapter(closure(LOCK), sense="max", instance_shape=(2,), batched=True))
+    assert layer.map(torch.ones(3, 2)).shape == (3, 2)
+    assert set(layer.stats().executors) == {"device"}
 
 
 class Counts(Stays):
