@@ -20,20 +20,8 @@ from imle_solvers import (
     Target,
     ThreadExecutor,
 )
+from tests.layer.layers import DTYPES, make
 from tests.solvers import function_adapter, top_k
-
-DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
-
-
-@pytest.fixture(params=["top-k on the device", "enumeration in process"])
-def adapter(request):
-    return TopKAdapter(5, 2) if "device" in request.param else top_k(5, 2)
-
-
-def make(adapter, **kwargs):
-    kwargs.setdefault("num_workers", 0)
-    kwargs.setdefault("generator", torch.Generator().manual_seed(0))
-    return SolverLayer(adapter, **kwargs)
 
 
 def test_eval_is_the_map_and_train_perturbs(adapter):
