@@ -112,8 +112,9 @@ class ILPAdapter(SolverAdapter):
         Args:
             spec: the program.
             backend: "scip", "cbc" (integer variables need finite bounds), "cp_sat" (see above), "highs" or "glop"
-                (linear programs, and integer ones with totally unimodular rows). "auto" is GLOP for what it can
-                take, CP-SAT for other pure 0/1 programs that it can hold, and SCIP for all others.
+                (linear programs, and integer ones with totally unimodular rows), or "gurobi" or "xpress", where you
+                have library and licence. "auto" is GLOP for what it can take, CP-SAT for other pure 0/1 programs that
+                it can hold, and SCIP for all others.
             time_limit: seconds for one instance. A solve that reaches it ends FEASIBLE with the best solution
                 found, or TIMEOUT without one; such solutions are not reproducible.
             compiled: False leaves all to the backend. The solutions are the same.
@@ -123,9 +124,9 @@ class ILPAdapter(SolverAdapter):
             relaxed: whether to solve the linear relaxation instead. Solutions may be fractions; rounding is yours.
 
         Raises:
-            TypeError: spec is not an ILPSpec.
-            ValueError: the spec is infeasible, the backend is unknown or cannot hold it, the time limit is not
-                positive, or the gap is no number of at least 0.
+            TypeError: spec is not an ILPSpec, or the backend no text.
+            ValueError: the spec is infeasible, the backend is unknown, not there or cannot hold it, the time limit is
+                not positive, or the gap is no number of at least 0.
         """
         if not isinstance(spec, ILPSpec):
             raise TypeError(f"expected an ILPSpec, got {type(spec).__name__}; make one with ILPSpec(...)")
@@ -139,7 +140,7 @@ class ILPAdapter(SolverAdapter):
         self._program = Program.of(spec).relaxed() if self.relaxed else Program.of(spec)
         self.backend: str = choose(backend, self._program)
         self._branches = bool(self._program.integrality.any()) and self.backend != "glop"
-        # All five release the GIL. Those that cannot be stopped get processes, which can, and CBC's driver is not
+        # All release the GIL. Those that cannot be stopped get processes, which can, and CBC's driver is not
         # documented to be thread-safe.
         self.in_process: bool = self.backend not in ("cbc", "highs")
         self.parallelism = Parallelism.THREADS if self.in_process else Parallelism.PROCESSES

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from imle_adapters.ilp.backend_names import backend_name
 from imle_adapters.ilp.engines import cp_sat
 from imle_adapters.ilp.engines.backends import available_backends
+from imle_adapters.ilp.engines.licensed import LICENSED, require
 from imle_adapters.ilp.program import Bounds, Program
 
 
 def choose(backend: str, program: Program) -> str:
     """The name of the backend to use for a program."""
     names = available_backends()
-    name = str(backend).lower().replace("-", "_")
+    name = backend_name(backend, names, LICENSED)
     whole = bool(program.integrality.any())
     if name == "auto":
         binary = whole and bool(((program.bounds.lb >= 0.0) & (program.bounds.ub <= 1.0)).all())
         preferred: list[str] = ["glop", "cp_sat", "scip"] if binary else ["glop", "scip"]
         return next(name for name in (*preferred, *names) if name in names and unfit(name, program) is None)
-    if name not in names:
-        known = ", ".join(names)
-        raise ValueError(f'expected backend "auto" or one of {known} in this OR-Tools, got {backend!r}')
+    if name in LICENSED:
+        require(name)
     reason = unfit(name, program)
     if reason is not None:
         others = ", ".join(other for other in names if unfit(other, program) is None)
