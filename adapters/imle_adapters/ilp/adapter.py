@@ -13,7 +13,7 @@ import numpy as np
 from imle_adapters.ilp.choice import choose, unfit_bounds
 from imle_adapters.ilp.engines import cp_sat
 from imle_adapters.ilp.engines.backends import ENGINES
-from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, Outcome
+from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, Outcome, scaled
 from imle_adapters.ilp.engines.search import Search
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
@@ -111,10 +111,10 @@ class ILPAdapter(SolverAdapter):
 
         Args:
             spec: the program.
-            backend: "scip", "cbc" (integer variables need finite bounds), "cp_sat" (see above), "highs" or "glop"
-                (linear programs, and integer ones with totally unimodular rows), or "gurobi" or "xpress", where you
-                have library and licence. "auto" is GLOP for what it can take, CP-SAT for other pure 0/1 programs that
-                it can hold, and SCIP for all others.
+            backend: "scip", "cbc" (integer variables need finite bounds), "cp_sat" (see above), "highs" (finite bounds
+                of integer variables may not be beyond 1e6), "glop" (linear programs, and integer ones with totally
+                unimodular rows), or "gurobi" or "xpress", where you have library and licence. "auto" is GLOP for what
+                it can take, CP-SAT for other pure 0/1 programs that it can hold, and SCIP for all others.
             time_limit: seconds for one instance. A solve that reaches it ends FEASIBLE with the best solution
                 found, or TIMEOUT without one; such solutions are not reproducible.
             compiled: False leaves all to the backend. The solutions are the same.
@@ -345,11 +345,11 @@ class ILPAdapter(SolverAdapter):
 
     def _improves_forever(self, state: _State, costs: Floats, bounds: Bounds, deadline: Deadline) -> bool:
         """Whether some direction of the recession cone lowers the costs."""
-        largest = np.abs(costs).max()
-        if bounds.finite or largest == 0.0:
+        if bounds.finite or not costs.any():
             return False
+        costs = scaled(costs)  # as they come, their sum may not be finite
         _, ray = state.relaxation().minimize(costs, bounds.directions(), deadline.left())
-        return ray is not None and bool(costs @ ray < -_RAY * largest)
+        return ray is not None and bool(costs @ ray < -_RAY * np.abs(costs).max())
 
     def __repr__(self) -> str:
         gap = f", relative_gap={self.relative_gap}" if self.relative_gap else ""

@@ -9,6 +9,9 @@ from imle_adapters.ilp.engines import cp_sat
 from imle_adapters.ilp.engines.backends import available_backends
 from imle_adapters.ilp.engines.licensed import LICENSED, require
 from imle_adapters.ilp.program import Bounds, Program
+from imle_adapters.ilp.spec import Bools
+
+_FAR = 1e6  # for bounds of integer variables in HiGHS
 
 
 def choose(backend: str, program: Program) -> str:
@@ -45,6 +48,14 @@ def unfit_bounds(backend: str, program: Program, bounds: Bounds) -> str | None:
     """Why a backend cannot take bounds, or None if it can."""
     if backend == "cp_sat":
         return cp_sat.unfit_bounds(bounds)
+    if backend == "highs":
+        far = program.integrality & _beyond(bounds)
+        if far.any():
+            # Measured with HiGHS 1.12 of OR-Tools 9.15: from 7e6 on, where two columns of a row are alike.
+            return (
+                f"HiGHS gives wrong answers for integer variables with finite bounds beyond {_FAR:g}, such as variable "
+                f"{int(np.argmax(far)) % far.shape[-1]}; make them narrower, or infinite"
+            )
     endless = program.integrality & ~(np.isfinite(bounds.lb) & np.isfinite(bounds.ub))
     if backend == "cbc" and endless.any():
         # Measured with CBC 2.10.12 of OR-Tools 9.15: suboptimal and infeasible points with status OPTIMAL.
@@ -53,3 +64,9 @@ def unfit_bounds(backend: str, program: Program, bounds: Bounds) -> str | None:
             f"{int(np.argmax(endless))}"
         )
     return None
+
+
+def _beyond(bounds: Bounds) -> Bools:
+    """Which variables have a finite bound that is larger than HiGHS gets on with."""
+    sides = np.stack(np.broadcast_arrays(np.abs(bounds.lb), np.abs(bounds.ub)))
+    return np.asarray((np.isfinite(sides) & (sides > _FAR)).any(axis=0))
