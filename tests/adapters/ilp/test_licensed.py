@@ -34,7 +34,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return solve(model, mathopt.SolverType.CP_SAT, **rest)
 
     monkeypatch.setattr(mathopt, "solve", instead)
-    monkeypatch.setattr("imle_adapters.ilp.choice.require", lambda backend: None)
+    monkeypatch.setattr("imle_adapters.ilp.engines.fit.require", lambda backend: None)
     return calls
 
 
@@ -92,10 +92,10 @@ def test_solves_by_mathopt_end_when_they_are_stopped() -> None:
     costs = -np.random.default_rng(0).uniform(1.0, 2.0, 60)
     timer = threading.Timer(0.2, engine.stop)
     timer.start()
-    claim, _ = engine.minimize(costs, program.bounds, 60.0)
+    claim = engine.minimize(costs, program.bounds, 60.0).claim
     timer.join()
     assert claim in (Claim.FEASIBLE, Claim.LIMIT)
-    assert engine.minimize(costs, program.bounds, 60.0)[0] in (Claim.FEASIBLE, Claim.LIMIT)  # for good
+    assert engine.minimize(costs, program.bounds, 60.0).claim in (Claim.FEASIBLE, Claim.LIMIT)  # for good
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_an_error_is_found_out_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nobody_looks_for_them_unless_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imle_adapters.ilp.choice.require", pytest.fail)
+    monkeypatch.setattr("imle_adapters.ilp.engines.fit.require", pytest.fail)
     monkeypatch.setattr(math_opt, "load_gurobi", pytest.fail)
     available_backends.cache_clear()
     assert not {"gurobi", "xpress"} & set(available_backends())

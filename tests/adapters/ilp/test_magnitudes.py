@@ -29,7 +29,7 @@ def values(points: np.ndarray, theta: np.ndarray) -> list[Fraction]:
     return [sum((c * Fraction(float(x)) for c, x in zip(costs, point, strict=True)), Fraction(0)) for point in points]
 
 
-@pytest.mark.parametrize("backend", INTEGER_BACKENDS)
+@pytest.mark.parametrize("backend", ["auto", *INTEGER_BACKENDS])
 @settings(max_examples=40, deadline=None)
 @given(programs(), st.data())
 def test_optima_under_theta_of_any_magnitude(
@@ -46,6 +46,7 @@ def test_optima_under_theta_of_any_magnitude(
     seen = values([reach], np.abs(theta))[0] / 10**9  # what the solvers see
     for compiled in (True, False):
         adapter = ILPAdapter(spec, backend, compiled=compiled)
+        adapter.check(theta[None], {})
         solved = adapter.solve_batch(adapter.build(), theta[None], {})
         assert solved.statuses[0] == Status.OPTIMAL
         assert (points == solved.values[0]).all(axis=1).any()
@@ -85,6 +86,17 @@ def test_fixed_costs_whose_sums_overflow(backend: str) -> None:
     adapter = ILPAdapter(spec, backend)
     solved = adapter.solve_batch(adapter.build(), np.array([[LARGEST, 0.0]]), {})
     assert solved.values.tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("backend", ["auto", *INTEGER_BACKENDS])
+def test_masked_variables_may_have_any_cost(backend: str) -> None:
+    spec = ILPSpec(sense="max", A_ub=[[1.0, 1.0, 1.0]], b_ub=[1.0], ub=1, integrality=True)
+    adapter = ILPAdapter(spec, backend, compiled=False)
+    mask = {"ub": np.array([[1.0, 1.0, 0.0]])}
+    adapter.check(np.zeros((1, 3)), mask)
+    for cost in (1e30, -LARGEST):
+        solved = adapter.solve_batch(adapter.build(), np.array([[1.0, 1.001, cost]]), mask)
+        assert solved.values.tolist() == [[0, 1, 0]]
 
 
 @pytest.mark.parametrize("theta", [[1e308, -1e-310, 0.0], [LARGEST, 1e200, -1e-30], [1e-310, 5e-324, -1e-310]])

@@ -76,7 +76,7 @@ def try_out(backend: str) -> None:
     """Solves a program of one variable, and ends with an exception that says why it could not."""
     program = Program.of(ILPSpec(sense="min", shape=1, ub=1, integrality=True))
     engine = _PRODUCTS[backend].make(program)
-    claim, _ = engine.solve_or_raise(np.ones(1), program.bounds, None)
+    claim = engine.solve_or_raise(np.ones(1), program.bounds, None).claim
     if claim is not Claim.OPTIMAL:
         raise RuntimeError(f"{claim.name} where the optimum is plain")
 

@@ -80,7 +80,7 @@ class MathOptEngine:
         try:
             return self.solve_or_raise(costs, bounds, seconds)
         except Exception:  # MathOpt raises on results that it finds odd
-            return Claim.FAILED, None
+            return Outcome(Claim.FAILED, None)
 
     def solve_or_raise(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """The same, but for what MathOpt raises."""
@@ -94,8 +94,8 @@ class MathOptEngine:
         result = self._mathopt.solve(self._model, self._type, params=self._parameters, **listens)
         claim = _CLAIMS.get(result.termination.reason.name, Claim.FAILED)
         if claim in (Claim.OPTIMAL, Claim.FEASIBLE):
-            return claim, np.array(result.variable_values(self._variables), dtype=np.float64)
-        return claim, None
+            return Outcome(claim, np.array(result.variable_values(self._variables), dtype=np.float64))
+        return Outcome(claim, None)
 
     def stop(self) -> None:
         """Ends `minimize` in another thread, but for HiGHS, which does not listen to MathOpt's interrupter."""
