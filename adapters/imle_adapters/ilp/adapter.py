@@ -19,6 +19,7 @@ from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
 from imle_solvers.arguments import explain_arguments, is_finite
+from imle_solvers.deferred import Deferred
 from imle_solvers.errors import AdapterError, InputError
 from imle_solvers.status import Status
 from imle_solvers.waiting import Interrupted, Waiting, call_interruptibly
@@ -32,9 +33,14 @@ class _State:
 
     program: Program
     engine: Engine
-    search: Search | None = None
+    deferred: Deferred[Search | None] | None = None
     linear: Engine | None = None
     stopped: bool = False
+
+    @property
+    def search(self) -> Search | None:
+        """The search, if it is worth while, once its kernels are compiled. Until then the backend solves all."""
+        return None if self.deferred is None else self.deferred.get()
 
     def relaxation(self) -> Engine:
         """GLOP on the rows of the program without integrality; made when first needed."""
@@ -68,7 +74,8 @@ class ILPAdapter(SolverAdapter):
     by a compiled branch and bound first, where a trial shows that it can. It solves a batch outside the GIL, in
     microseconds for each of a few dozen variables, and answers only where that is sure to be what every exact solver
     answers: the optimum is better than all other points by more than 1e-7 of the sum of |theta| * max |x|. Ties, and
-    what takes it too long, it leaves to the backend.
+    what takes it too long, it leaves to the backend; and all, while a process of its own compiles it, on a machine's
+    first use.
 
     Programs with integer variables only need no branching if their rows are totally unimodular: paths, flows,
     assignments and other bipartite matchings, schedules of intervals, as `unimodular.unimodular_rows` recognises them
@@ -164,12 +171,14 @@ class ILPAdapter(SolverAdapter):
         return whole and unit and not {"lb", "ub"} & set(context)
 
     def build(self) -> _State:
-        """Loads the program into the solver, and tries the compiled search on it."""
+        """Loads the program into the solver, and tries the compiled search on it, if its kernels are there."""
         state = self._load()
-        if self.compiled:
+        if self.compiled and Search.takes(self._program):
             objective = self.spec.objective
             typical = None if objective is None else self._costs(objective[None])[0]
-            state.search = Search.of(self._program, typical)
+            state.deferred = Deferred(functools.partial(Search.of, self._program, typical))
+            # With a gap the backend's solutions may be others, which must not depend on what has been compiled.
+            (state.deferred.get_now if self.relative_gap else state.deferred.get)()
         return state
 
     def _load(self) -> _State:
@@ -210,9 +219,10 @@ class ILPAdapter(SolverAdapter):
 
         Where there is a search, "solved by search" and "left to the backend" are counted.
         """
-        if state.search is None:
+        search = state.search
+        if search is None:
             return self._solve_by_backend(state, thetas, context)
-        found = state.search.solve(self._costs(thetas), self._bounds(context, len(thetas)))
+        found = search.solve(self._costs(thetas), self._bounds(context, len(thetas)))
         values = found.values[:, self.spec.theta_index].reshape(thetas.shape).astype(thetas.dtype)
         statuses = np.where(found.infeasible, Status.INFEASIBLE, Status.OPTIMAL).astype(np.uint8)
         rest = np.flatnonzero(~(found.solved | found.infeasible))
