@@ -81,12 +81,12 @@ class _Compiling(event.Listener):
         return self._depth > 0
 
     def on_start(self, event: Any) -> None:
-        if not getattr(_thread, "compiles", True):
-            raise NotInCacheError(event.data["dispatcher"], event.data["args"])
         with self._lock:
             if self._depth == 0:
                 self._since = time.monotonic()
             self._depth += 1
+        if not getattr(_thread, "compiles", True):  # Numba tells of an end, too
+            raise NotInCacheError(event.data["dispatcher"], event.data["args"])
 
     def on_end(self, event: Any) -> None:
         with self._lock:

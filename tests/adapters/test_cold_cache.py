@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from imle_solvers import deferred
+from imle_solvers import compilation, deferred
 from imle_solvers.compilation import compiled
 from imle_solvers.deferred import Deferred, wait_for_kernels
 from tests.programs import needs_proc, wait_until
@@ -44,6 +44,7 @@ def hits(kernel):
 def test_a_process_of_its_own_fills_the_cache(kernel):
     doubled = Deferred(lambda: kernel(21))
     assert doubled.get() is None
+    assert compilation._compiling._depth == 0
     assert Deferred(lambda: kernel(1)).get() is None  # by the same process
     assert len(deferred._waiting) == 1
     wait_for_kernels()
@@ -57,6 +58,10 @@ def test_what_is_in_the_cache_is_there_at_once(kernel, here):
     doubled = Deferred(lambda: kernel(21))
     assert doubled.get() == 42
     assert doubled not in deferred._unsettled
+
+
+def test_what_must_not_wait_is_compiled_here(kernel, here):
+    assert Deferred(lambda: kernel(21)).get_now() == 42
 
 
 def test_one_program_at_a_time_compiles_for_a_cache(kernel, monkeypatch):
