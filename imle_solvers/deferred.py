@@ -62,6 +62,11 @@ class Deferred(Generic[Result]):
             self._settle(result)
         return self._result
 
+    @property
+    def pending(self) -> bool:
+        """Whether there is no result yet."""
+        return self._make is not None
+
     def get_now(self) -> Result:
         """The result, for which kernels are compiled here, if need be."""
         if self._make is not None:
@@ -70,7 +75,7 @@ class Deferred(Generic[Result]):
 
     def wait(self, until: float) -> None:
         """Returns once the result is there. It is made here, if need be, when time.monotonic() has come to `until`."""
-        while self.get() is None and self._make is not None:
+        while self.get() is None and self.pending:
             time.sleep(0.05)
             if time.monotonic() >= until:
                 self.get_now()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -30,7 +30,19 @@ class Claim(enum.Enum):
     FAILED = enum.auto()
 
 
-Outcome = tuple[Claim, Floats | None]
+class Outcome(NamedTuple):
+    """How a solve ended.
+
+    Attributes:
+        claim: what the solver says.
+        x: (n,) the point, None without one.
+        work: what the solve took, counted and not timed, so that it is the same each time: about as many seconds as
+            that takes on a core of 2023. 0 where a solver does not tell.
+    """
+
+    claim: Claim
+    x: Floats | None
+    work: float = 0.0
 
 
 class Engine(Protocol):
@@ -43,6 +55,13 @@ class Engine(Protocol):
         """Has a call of `minimize` in another thread end soon, with whatever outcome; nothing where it cannot."""
 
 
+class CountingEngine(Engine, Protocol):
+    """A solver that counts its work, and can be told how much of it to do."""
+
+    def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None, work: float | None = None) -> Outcome:
+        """Minimises costs @ x, (n,), within bounds, and gives up after about so much work."""
+
+
 class Deadline:
     """The time that is left for one instance, however many solves it takes."""
 
@@ -52,6 +71,11 @@ class Deadline:
     def left(self) -> float | None:
         """Seconds, or None for no limit."""
         return None if self._end is None else max(1e-3, self._end - time.monotonic())
+
+    @property
+    def over(self) -> bool:
+        """Whether there is none left."""
+        return self._end is not None and time.monotonic() >= self._end
 
 
 def scaled(costs: Floats) -> Floats:

@@ -46,11 +46,11 @@ class HighsEngine:
         try:
             result = mathopt.solve(self._model, mathopt.SolverType.HIGHS, params=self._parameters)
         except Exception:  # MathOpt raises on results that it finds odd
-            return Claim.FAILED, None
+            return Outcome(Claim.FAILED, None)
         claim = _HIGHS_CLAIMS.get(result.termination.reason, Claim.FAILED)
         if claim in (Claim.OPTIMAL, Claim.FEASIBLE):
-            return claim, np.array(result.variable_values(self._variables), dtype=np.float64)
-        return claim, None
+            return Outcome(claim, np.array(result.variable_values(self._variables), dtype=np.float64))
+        return Outcome(claim, None)
 
     def stop(self) -> None:
         """Nothing: HiGHS does not listen to MathOpt's interrupter."""
