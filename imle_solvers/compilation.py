@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import logging
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 import numba
@@ -41,13 +44,45 @@ def inner(function: Function) -> Function:
     return cast(Function, numba.njit(**options)(function))
 
 
+class NotInCacheError(Exception):
+    """A kernel would have to be compiled.
+
+    Attributes:
+        kernel: Numba's dispatcher.
+        types: of the arguments that it was called with.
+    """
+
+    def __init__(self, kernel: Any, types: tuple[Any, ...]) -> None:
+        super().__init__(kernel, types)
+        self.kernel: Any = kernel
+        self.types: tuple[Any, ...] = types
+
+
+_thread = threading.local()
+
+
+@contextlib.contextmanager
+def from_cache() -> Iterator[None]:
+    """Within it, this thread compiles nothing: a kernel that is not in the cache raises `NotInCacheError`."""
+    _thread.compiles = False
+    try:
+        yield
+    finally:
+        _thread.compiles = True
+
+
 class _Compiling(event.Listener):
-    """Knows whether anything is being compiled. A wait for that is no long solve."""
+    """Knows whether anything is being compiled. A wait for that is no long solve.
+
+    Meanwhile no garbage is collected: Numba makes so many objects that to look through all that the program has
+    imported, again and again, would take a fifth of the time.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._depth = 0  # functions that kernels call are compiled while these are
         self._since = 0.0
+        self._collects = False
 
     def __bool__(self) -> bool:
         return self._depth > 0
@@ -56,16 +91,35 @@ class _Compiling(event.Listener):
         with self._lock:
             if self._depth == 0:
                 self._since = time.monotonic()
+                self._collects = gc.isenabled()
+                gc.disable()
             self._depth += 1
+        if not getattr(_thread, "compiles", True):  # Numba tells of an end, too
+            raise NotInCacheError(event.data["dispatcher"], event.data["args"])
 
     def on_end(self, event: Any) -> None:
         with self._lock:
             self._depth -= 1
             seconds = time.monotonic() - self._since
+            if self._depth == 0:
+                self._restore()
         if self._depth == 0 and seconds > _LONG:
             _log.info("compiling kernels took %.1f s; the cache keeps them for the next program", seconds)
+
+    def forget(self) -> None:
+        """What a fork does, which has none of the threads that compile."""
+        self._lock = threading.Lock()
+        if self._depth > 0:
+            self._depth = 0
+            self._restore()
+
+    def _restore(self) -> None:
+        if self._collects:
+            gc.enable()
 
 
 _compiling = _Compiling()
 event.register("numba:compile", _compiling)  # type: ignore[no-untyped-call]
 waiting.excuses.append(lambda: bool(_compiling))
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_compiling.forget)

@@ -34,6 +34,8 @@ from imle_solvers.executors import base
 from tests.cases import CASES
 from tests.programs import Program
 
+pytestmark = pytest.mark.usefixtures("compiled_search")
+
 SOLVERS = [*available_backends()]
 
 

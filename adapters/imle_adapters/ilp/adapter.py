@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import functools
 import logging
-import math
 import threading
 import time
 from dataclasses import dataclass
@@ -20,10 +19,12 @@ from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, Outcome, s
 from imle_adapters.ilp.engines.fit import fitting, unfit_bounds
 from imle_adapters.ilp.engines.portfolio import Portfolio
 from imle_adapters.ilp.engines.search import Search
+from imle_adapters.ilp.limits import checked_gap, seconds_of
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
-from imle_solvers.arguments import explain_arguments, is_finite
+from imle_solvers.arguments import explain_arguments
+from imle_solvers.deferred import Deferred
 from imle_solvers.errors import AdapterError, InputError
 from imle_solvers.status import Status
 from imle_solvers.waiting import Interrupted, Waiting, call_interruptibly
@@ -41,9 +42,14 @@ class _State:
     program: Program
     solvers: tuple[str, ...]
     engine: Engine
-    search: Search | None = None
+    deferred: Deferred[Search | None] | None = None
     linear: Engine | None = None
     stopped: bool = False
+
+    @property
+    def search(self) -> Search | None:
+        """The search, if it is worth while, once its kernels are compiled. Until then the backend solves all."""
+        return None if self.deferred is None else self.deferred.get()
 
     def relaxation(self) -> Engine:
         """GLOP on the rows of the program without integrality; made when first needed."""
@@ -77,7 +83,8 @@ class ILPAdapter(SolverAdapter):
     by a compiled branch and bound first, where a trial shows that it can. It solves a batch outside the GIL, in
     microseconds for each of a few dozen variables, and answers only where that is sure to be what every exact solver
     answers: the optimum is better than all other points by more than 1e-7 of the sum of |theta| * max |x|. Ties, and
-    what takes it too long, it leaves to the backend.
+    what takes it too long, it leaves to the backend; and all, while a process of its own compiles it, on a machine's
+    first use.
 
     Programs with integer variables only need no branching if their rows are totally unimodular: paths, flows,
     assignments and other bipartite matchings, schedules of intervals, as `unimodular.unimodular_rows` recognises them
@@ -143,14 +150,15 @@ class ILPAdapter(SolverAdapter):
         self.spec = spec
         self.sense: Sense = spec.sense
         self.instance_shape: Shape = spec.shape
-        self.time_limit: float | None = _seconds(time_limit)
+        self.time_limit: float | None = seconds_of(time_limit)
         self.compiled: bool = bool(compiled)
-        self.relative_gap: float = _gap(relative_gap)
+        self.relative_gap: float = checked_gap(relative_gap)
         self.relaxed: bool = bool(relaxed)
         self._program = Program.of(spec).relaxed() if self.relaxed else Program.of(spec)
         self.choice: Choice | None = _same_ortools(backend) if isinstance(backend, Choice) else None
         self._solvers: tuple[str, ...] = _solvers(backend, self._program)
         self._undecided = self.choice is None and len(self._solvers) > 1
+        self._trial: tuple[_State, Floats, Context] | None = None
         self._branches = bool(self._program.integrality.any()) and self.backend != "glop"
         # All release the GIL. Those that cannot be stopped get processes, which can, and CBC's driver is not
         # documented to be thread-safe.
@@ -182,14 +190,16 @@ class ILPAdapter(SolverAdapter):
         return whole and unit and not {"lb", "ub"} & set(context)
 
     def build(self) -> _State:
-        """Loads the program into the solver, and tries the compiled search on it."""
+        """Loads the program into the solver, and tries the compiled search on it, if its kernels are there."""
         if self.choice is not None:
             _same_ortools(self.choice)  # a worker may have another
         state = self._load()
-        if self.compiled and (self.choice is None or self.choice.search):
+        if self.compiled and (self.choice is None or self.choice.search) and Search.takes(self._program):
             objective = self.spec.objective
             typical = None if objective is None else self._costs(objective[None])[0]
-            state.search = Search.of(self._program, typical)
+            state.deferred = Deferred(functools.partial(Search.of, self._program, typical))
+            # With a gap the backend's solutions may be others, which must not depend on what has been compiled.
+            (state.deferred.get_now if self.relative_gap else state.deferred.get)()
         return state
 
     def _load(self) -> _State:
@@ -233,14 +243,19 @@ class ILPAdapter(SolverAdapter):
         if self._undecided and len(thetas):
             with _CHOOSING:
                 if self._undecided:
-                    self._choose(thetas[:INSTANCES], {name: array[:INSTANCES] for name, array in rows.items()})
+                    context = {name: array[:INSTANCES].copy() for name, array in rows.items()}
+                    self._trial = self._trial or (self.build(), self._costs(thetas[:INSTANCES]), context)
+                    self._choose(*self._trial)
 
-    def _choose(self, thetas: FloatArray, context: Context) -> None:
-        """Tries the solvers on what the compiled search leaves of the first instances."""
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_trial": None}
+
+    def _choose(self, state: _State, costs: Floats, context: Context) -> None:
+        """Tries the solvers on what the compiled search leaves of the first instances, once it is compiled."""
         begin = time.monotonic()
-        state = self.build()
-        costs = self._costs(thetas)
         left, search = list(range(len(costs))), state.search
+        if state.deferred is not None and state.deferred.pending:
+            return
         if search is not None:
             found = search.solve(costs, self._bounds(context, len(costs)))
             left = np.flatnonzero(~(found.solved | found.infeasible)).tolist()
@@ -261,7 +276,7 @@ class ILPAdapter(SolverAdapter):
         _log.info("%r was chosen in %.1f s, by %d instances", self, time.monotonic() - begin, len(rows))
 
     def _decide(self, choice: Choice) -> None:
-        self.choice, self._solvers, self._undecided = choice, choice.solvers, False
+        self.choice, self._solvers, self._undecided, self._trial = choice, choice.solvers, False, None
         self.revision += 1
 
     def solve_batch(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
@@ -269,9 +284,10 @@ class ILPAdapter(SolverAdapter):
 
         Where there is a search, "solved by search" and "left to the backend" are counted.
         """
-        if state.search is None or (self.choice is not None and not self.choice.search):
+        search = state.search
+        if search is None or (self.choice is not None and not self.choice.search):
             return self._solve_by_backend(state, thetas, context)
-        found = state.search.solve(self._costs(thetas), self._bounds(context, len(thetas)))
+        found = search.solve(self._costs(thetas), self._bounds(context, len(thetas)))
         values = found.values[:, self.spec.theta_index].reshape(thetas.shape).astype(thetas.dtype)
         statuses = np.where(found.infeasible, Status.INFEASIBLE, Status.OPTIMAL).astype(np.uint8)
         rest = np.flatnonzero(~(found.solved | found.infeasible))
@@ -463,24 +479,6 @@ def _same_ortools(choice: Choice) -> Choice:
             "and write down what it says"
         )
     return choice
-
-
-def _seconds(time_limit: float | datetime.timedelta | None) -> float | None:
-    if time_limit is None:
-        return None
-    seconds = time_limit.total_seconds() if isinstance(time_limit, datetime.timedelta) else float(time_limit)
-    if not 0.0 < seconds < math.inf:
-        raise ValueError(
-            f"expected time_limit to be a positive number of seconds or a timedelta, got {time_limit!r}; "
-            "None sets no limit"
-        )
-    return seconds
-
-
-def _gap(relative_gap: float) -> float:
-    if isinstance(relative_gap, bool) or not is_finite(relative_gap) or relative_gap < 0:
-        raise ValueError(f"expected relative_gap to be a number of at least 0, such as 0.01, got {relative_gap!r}")
-    return float(relative_gap)
 
 
 def _num_ones(spec: ILPSpec) -> float | None:
