@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -72,17 +70,12 @@ def from_cache() -> Iterator[None]:
 
 
 class _Compiling(event.Listener):
-    """Knows whether anything is being compiled. A wait for that is no long solve.
-
-    Meanwhile no garbage is collected: Numba makes so many objects that to look through all that the program has
-    imported, again and again, would take a fifth of the time.
-    """
+    """Knows whether anything is being compiled. A wait for that is no long solve."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._depth = 0  # functions that kernels call are compiled while these are
         self._since = 0.0
-        self._collects = False
 
     def __bool__(self) -> bool:
         return self._depth > 0
@@ -91,8 +84,6 @@ class _Compiling(event.Listener):
         with self._lock:
             if self._depth == 0:
                 self._since = time.monotonic()
-                self._collects = gc.isenabled()
-                gc.disable()
             self._depth += 1
         if not getattr(_thread, "compiles", True):  # Numba tells of an end, too
             raise NotInCacheError(event.data["dispatcher"], event.data["args"])
@@ -101,25 +92,10 @@ class _Compiling(event.Listener):
         with self._lock:
             self._depth -= 1
             seconds = time.monotonic() - self._since
-            if self._depth == 0:
-                self._restore()
         if self._depth == 0 and seconds > _LONG:
             _log.info("compiling kernels took %.1f s; the cache keeps them for the next program", seconds)
-
-    def forget(self) -> None:
-        """What a fork does, which has none of the threads that compile."""
-        self._lock = threading.Lock()
-        if self._depth > 0:
-            self._depth = 0
-            self._restore()
-
-    def _restore(self) -> None:
-        if self._collects:
-            gc.enable()
 
 
 _compiling = _Compiling()
 event.register("numba:compile", _compiling)  # type: ignore[no-untyped-call]
 waiting.excuses.append(lambda: bool(_compiling))
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_compiling.forget)

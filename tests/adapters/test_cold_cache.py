@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import sys
 
@@ -110,30 +109,6 @@ def test_a_process_that_fails_leaves_it_to_this_one(kernel, tmp_path, monkeypatc
     wait_for_kernels()
     assert doubled.get() == 42
     assert hits(kernel) == 0
-
-
-@pytest.mark.parametrize("collects", [True, False])
-@pytest.mark.parametrize("ends", ["on_end", "forget"])
-def test_no_garbage_is_collected_while_kernels_compile_and_then_as_before(kernel, collects, ends):
-    compiling = compilation._Compiling()
-    if not collects:
-        gc.disable()
-    try:
-        compiling.on_start(None)
-        compiling.on_start(None)  # what it calls
-        compiling.on_end(None)
-        assert compiling and not gc.isenabled()
-        if ends == "on_end":
-            compiling.on_end(None)
-        else:
-            compiling.forget()  # in a fork
-        assert not compiling
-        with pytest.raises(compilation.NotInCacheError), compilation.from_cache():
-            kernel(1)
-        kernel(1)
-        assert gc.isenabled() == collects
-    finally:
-        gc.enable()
 
 
 FIRST = """
