@@ -262,18 +262,21 @@ class ILPAdapter(SolverAdapter):
         if not left:
             self._decide(Choice(self._solvers))
             return
-        # One or two instances say little, so they come again with other prices.
-        factors = np.random.default_rng(0).uniform(0.8, 1.2, (INSTANCES, costs.shape[1]))
-        rows = [left[i % len(left)] for i in range(max(len(left), INSTANCES // 2))]
-        tried = np.array([scaled(costs[row]) * (factors[i] if i >= len(left) else 1) for i, row in enumerate(rows)])
-        bounds = [self._bounds({name: array[row] for name, array in context.items()}) for row in rows]
+        bounds = [self._bounds({name: array[row] for name, array in context.items()}) for row in left]
         portfolio = Portfolio(self._program, self._solvers, DEFAULT_WORK, self.relative_gap)
-        with Waiting(lambda: f"{self!r} has tried solvers for ten seconds, to choose one; {self.limit_advice}"):
+        with Waiting(
+            lambda: (
+                f"{self!r} has tried solvers for ten seconds, to choose one; backend=... of a name, or the Choice "
+                f"that it comes to, needs no trial, and {self.limit_advice}"
+            )
+        ):
             solvers, work = call_interruptibly(
-                lambda: choose(portfolio, self._solvers, tried, bounds, self.time_limit), portfolio.stop, repr(self)
+                lambda: choose(portfolio, self._solvers, costs[left], bounds, self.time_limit),
+                portfolio.stop,
+                repr(self),
             )
         self._decide(Choice(solvers, work, search is not None and 2 * len(left) <= len(costs)))
-        _log.info("%r was chosen in %.1f s, by %d instances", self, time.monotonic() - begin, len(rows))
+        _log.info("%r was chosen in %.1f s", self, time.monotonic() - begin)
 
     def _decide(self, choice: Choice) -> None:
         self.choice, self._solvers, self._undecided, self._trial = choice, choice.solvers, False, None
