@@ -92,10 +92,15 @@ class ScipEngine(WrappedEngine):
     """SCIP without restarts, which took twice as long or more on half of the families.
 
     Without cuts it takes 0.15 to 0.7 times as long on most families, and far longer on some.
+
+    Args:
+        program, gap: see `ENGINES`.
+        cuts: whether to separate.
+        settings: more of SCIP's parameters, one a line.
     """
 
-    def __init__(self, program: Program, gap: float = 0.0, *, cuts: bool = True) -> None:
-        settings = _SCIP_SETTINGS + ("" if cuts else _NO_CUTS)
+    def __init__(self, program: Program, gap: float = 0.0, *, cuts: bool = True, settings: str = "") -> None:
+        settings = _SCIP_SETTINGS + ("" if cuts else _NO_CUTS) + settings
         super().__init__("SCIP", settings, contextlib.nullcontext(), program, gap)
         self._costs_of_work = _SCIP_WORK[cuts]
         self._seconds_a_node = 1e-3 * (1.0 + program.matrix.nnz / 2000)
