@@ -13,20 +13,20 @@ from imle_solvers.testing.subject import Feasible, Objective, Subject
 
 CHECKS: dict[str, Callable[[Subject], None]] = {
     "depends on no global random state, and moves none": repeatability.check_random_state,
-    "gives an instance the same solution each time": repeatability.check_repetition,
     "leaves earlier solutions as they are": repeatability.check_memory,
+    "gives an instance the same solution each time": repeatability.check_repetition,
     "solves float32 as well": repeatability.check_dtypes,
-    "pickles": travel.check_pickling,
-    "solves the same in threads": repeatability.check_threads,
-    "solves the same in worker processes, and imports nothing heavy there": travel.check_processes,
     "has zeros and ones where it says is_binary": claims.check_binary,
     "has about num_ones ones": claims.check_num_ones,
     "has feasible solutions": claims.check_feasibility,
     "answers to theta": optimality.check_theta_matters,
     "has no worse solutions than it has found itself": optimality.check_sense,
     "answers to context": optimality.check_context_matters,
+    "pickles": travel.check_pickling,
+    "solves the same in threads": repeatability.check_threads,
+    "solves the same in worker processes, and imports nothing heavy there": travel.check_processes,
 }
-"""By what it says of an adapter: a check, which raises `AssertionError`."""
+"""By what it says of an adapter: a check, which raises `AssertionError`. What starts workers comes last."""
 
 
 def check_adapter(
@@ -49,11 +49,14 @@ def check_adapter(
 
     The others are made of the given: shuffled, with tied entries, with noise, and with all signs turned. The adapter
     may refuse them, by `InputError` from `check` or by a status that is not OPTIMAL; or clamp theta, and count that
-    under a name that begins with "clamped". For claims that may fail rarely up to 200 more are tried, as many as a
+    under a name that begins with "clamped". For claims that may fail rarely up to 100 more are tried, as many as a
     second allows.
 
     Its state is built five times, of which twice in threads and twice in worker processes, however many instances there
     are.
+
+    Torch in a worker is found where the adapter's module imports it, so the module of a model is no place for an
+    adapter, nor is one of tests.
 
     It cannot tell whether better solutions exist: compare with brute force for that. `AdapterContract` runs the same
     under pytest, a test for each check.
@@ -77,8 +80,8 @@ def check_adapter(
     for name, function in {"feasible": feasible, "objective": objective}.items():
         if function is not None and not callable(function):
             raise TypeError(
-                f"{name}: expected a function, got {type(function).__name__}; an adapter whose context has that name is "
-                "checked by AdapterContract"
+                f"{name}: expected a function, got {type(function).__name__}; if it is the adapter's context, "
+                "use AdapterContract"
             )
     subject = Subject(adapter, theta, context, feasible, objective, any_sign=any_sign)
     for check in CHECKS.values():

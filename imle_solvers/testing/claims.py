@@ -12,7 +12,7 @@ from imle_solvers.adapter import claims_binary
 from imle_solvers.testing.probes import more_probes
 from imle_solvers.testing.subject import Subject, fail, shown
 
-_DRAWS, _SECONDS = 200, 1.0
+_DRAWS, _SECONDS = 100, 1.0
 """How many instances more are tried for what happens rarely, and after how long no other one is begun."""
 
 _FACTOR = 4.0

@@ -75,29 +75,17 @@ class AdapterContract:
         __tracebackhide__ = True
         repeatability.check_random_state(self.subject())
 
-    def test_it_gives_an_instance_the_same_solution_each_time(self) -> None:
-        __tracebackhide__ = True
-        repeatability.check_repetition(self.subject())
-
     def test_it_leaves_earlier_solutions_as_they_are(self) -> None:
         __tracebackhide__ = True
         repeatability.check_memory(self.subject())
 
+    def test_it_gives_an_instance_the_same_solution_each_time(self) -> None:
+        __tracebackhide__ = True
+        repeatability.check_repetition(self.subject())
+
     def test_it_solves_float32_as_well(self) -> None:
         __tracebackhide__ = True
         repeatability.check_dtypes(self.subject())
-
-    def test_it_pickles(self) -> None:
-        __tracebackhide__ = True
-        travel.check_pickling(self.subject())
-
-    def test_it_solves_the_same_in_threads(self) -> None:
-        __tracebackhide__ = True
-        repeatability.check_threads(self.subject())
-
-    def test_it_solves_the_same_in_worker_processes_and_imports_nothing_heavy_there(self) -> None:
-        __tracebackhide__ = True
-        travel.check_processes(self.subject())
 
     def test_it_has_zeros_and_ones_where_it_says_is_binary(self) -> None:
         __tracebackhide__ = True
@@ -122,3 +110,15 @@ class AdapterContract:
     def test_it_answers_to_context(self) -> None:
         __tracebackhide__ = True
         optimality.check_context_matters(self.subject())
+
+    def test_it_pickles(self) -> None:
+        __tracebackhide__ = True
+        travel.check_pickling(self.subject())
+
+    def test_it_solves_the_same_in_threads(self) -> None:
+        __tracebackhide__ = True
+        repeatability.check_threads(self.subject())
+
+    def test_it_solves_the_same_in_worker_processes_and_imports_nothing_heavy_there(self) -> None:
+        __tracebackhide__ = True
+        travel.check_processes(self.subject())

@@ -22,9 +22,9 @@ def global_states() -> dict[str, Any]:
     return {name: get() for name, (get, _, _) in _GENERATORS.items()}
 
 
-def restore(states: dict[str, Any]) -> list[str]:
+def restore(states: dict[str, Any]) -> set[str]:
     """Sets the states, and says which generators had another one."""
-    moved = [name for name, (get, _, _) in _GENERATORS.items() if not _same(get(), states[name])]
+    moved = {name for name, (get, _, _) in _GENERATORS.items() if not _same(get(), states[name])}
     for name in moved:
         _GENERATORS[name][1](states[name])
     return moved

@@ -35,7 +35,7 @@ def check_random_state(subject: Subject) -> None:
         fail(
             "building the state and solving",
             "the global generators of random numbers to stay as they were",
-            f"another state of that of {' and '.join(subject.moved)}, which was seeded or drawn from",
+            f"another state of that of {' and '.join(sorted(subject.moved))}, which was seeded or drawn from",
             f"whoever uses the adapter draws other numbers because of it: {_OWN_GENERATOR}",
         )
 
@@ -43,18 +43,6 @@ def check_random_state(subject: Subject) -> None:
 def _solved_with(subject: Subject, name: str) -> Tensor:
     seed_all(0, {name: 1})
     return subject.solve()
-
-
-def check_repetition(subject: Subject) -> None:
-    """An instance is solved alike alone, in a batch, in another order, after others, and where solutions tie."""
-    rows = torch.arange(len(subject.theta))
-    given = rows[: subject.given]
-    alone = torch.cat([subject.solve(row[None]) for row in given])
-    same_as(subject, "solved alone, and not in a batch", alone, given, "have each row of a batch solved for itself")
-    what_to_do = "have solves leave what build() returned, and the adapter, as they were"
-    same_as(subject, "solved a second time, in one batch with others", subject.solve(), rows, what_to_do)
-    same_as(subject, "solved in another order of instances", subject.solve(rows.flip(0)).flip(0), rows, what_to_do)
-    same_as(subject, "solved once more, after all these", subject.solve(given), given, what_to_do)
 
 
 def check_memory(subject: Subject) -> None:
@@ -71,6 +59,18 @@ def check_memory(subject: Subject) -> None:
                 "where memory is used again, return Solutions with fresh=False, the default; a solver on tensors "
                 "returns new ones",
             )
+
+
+def check_repetition(subject: Subject) -> None:
+    """An instance is solved alike alone, in a batch, in another order, after others, and where solutions tie."""
+    rows = torch.arange(len(subject.theta))
+    given = rows[: subject.given]
+    advice = "have solves leave the adapter, and what build() returned, as they were, and solve each row for itself"
+    alone = torch.cat([subject.solve(row[None]) for row in given])
+    same_as(subject, "solved alone, and not in a batch", alone, given, advice)
+    same_as(subject, "solved a second time, in one batch with others", subject.solve(), rows, advice)
+    same_as(subject, "solved in another order of instances", subject.solve(rows.flip(0)).flip(0), rows, advice)
+    same_as(subject, "solved once more, after all these", subject.solve(given), given, advice)
 
 
 def check_threads(subject: Subject) -> None:

@@ -26,7 +26,7 @@ Feasible = Callable[..., Any]
 Objective = Callable[..., Any]
 
 _WHAT_TO_DO = (
-    "noise and steps make such theta: solve it; or, where that cannot be done, have check() raise InputError or solve() "
+    "noise makes such theta: solve it; or, where that cannot be done, have check() raise InputError, or solve() "
     "return a status such as Status.INFEASIBLE"
 )
 
@@ -54,7 +54,7 @@ class Subject:
         clamped: of each, whether the adapter counted something as clamped, and so solved for another theta.
         z: (R, *solution_shape), their solutions.
         given: B.
-        moved: the global generators that building the state and solving moved, in words.
+        moved: the global generators of random numbers that solving in-process has moved; they were set back.
 
     Raises:
         AssertionError: the adapter cannot be used, or solved; see `check_adapter`.
@@ -83,13 +83,13 @@ class Subject:
         self.serial = SerialExecutor()  # the same all along, since it may take long to build a state
         self.theta, self.context = theta, _tensors(adapter, context, len(theta))
         self.names = [f"instance {row}" for row in range(len(theta))]
+        self.moved: set[str] = set()
         self._solve_given()
         self._solve_others(probes(theta, any_sign=any_sign))
 
     def _solve_given(self) -> None:
-        before, states = self.theta.clone(), global_states()
-        self.z = self.solve()
-        self.moved = restore(states)
+        before = self.theta.clone()
+        self.z = self.solve().clone()  # of whatever memory the adapter made it
         wait_for_kernels()  # what has solved until they are there is compared with what does from now on
         if not torch.equal(self.theta, before):
             fail("solving", "theta to stay as it was", "another theta", "have solves work on a copy of it")
@@ -123,7 +123,7 @@ class Subject:
         """
         rows = torch.arange(len(self.theta)) if rows is None else rows
         context = {name: values[rows] for name, values in self.context.items()}
-        with in_plain_words(), no_warnings():
+        with in_plain_words(), self._undisturbed():
             layer = SolverLayer(adapter or self.adapter, executor=executor or self.serial)
             return layer.map(self.theta[rows].to(dtype or self.theta.dtype), **context)
 
@@ -140,9 +140,9 @@ class Subject:
         rows = {name: (exchanged or {}).get(name, probe.of) for name in self.context}
         context = {name: values[rows[name] : rows[name] + 1] for name, values in self.context.items()}
         try:
-            with no_warnings():
+            with self._undisturbed():
                 layer = SolverLayer(self.adapter, executor=self.serial)
-                solution = layer.map(probe.theta[None], **context)[0]
+                solution = layer.map(probe.theta[None], **context)[0].clone()
         except (ValueError, SolveError):  # InputError among them
             return None
         except ImleSolversError as error:
@@ -150,6 +150,16 @@ class Subject:
             advice = f"; {_WHAT_TO_DO}" if error.__cause__ is not None else ""
             raise AssertionError(f"{probe.name}: {problem}{advice}") from error
         return solution, any("clamp" in name for name, count in layer.stats().counters.items() if count)
+
+    @contextlib.contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Sets the user's generators back, and says nothing of what an adapter warns of theta that nobody gave it."""
+        states = global_states()
+        try:
+            with no_warnings():
+                yield
+        finally:
+            self.moved |= restore(states)
 
     def arrays(self, row: int) -> dict[str, Any]:
         """The context of a row as `solve` gets it."""
@@ -198,7 +208,7 @@ def _one_line(error: object) -> str:
 
 @contextlib.contextmanager
 def no_warnings() -> Iterator[None]:
-    """Hears no warnings: what an adapter says of theta that nobody gave it is no news."""
+    """Hears no warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
