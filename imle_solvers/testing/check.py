@@ -29,6 +29,11 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
 """By what it says of an adapter: a check, which raises `AssertionError`. What starts workers comes last."""
 
 
+def test_name(promise: str) -> str:
+    """What the test of a check, by its words in `CHECKS`, is called in `AdapterContract`."""
+    return "test_it_" + promise.replace(",", "").replace(" ", "_")
+
+
 def check_adapter(
     adapter: SolverAdapter,
     theta: Tensor,

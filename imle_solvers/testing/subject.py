@@ -84,6 +84,7 @@ class Subject:
         self.theta, self.context = theta, _tensors(adapter, context, len(theta))
         self.names = [f"instance {row}" for row in range(len(theta))]
         self.moved: set[str] = set()
+        self._clamps = False
         self._solve_given()
         self._solve_others(probes(theta, any_sign=any_sign))
 
@@ -96,13 +97,18 @@ class Subject:
 
     def _solve_others(self, others: list[Probe]) -> None:
         solved = [(probe, tried) for probe in others if (tried := self.attempt(probe)) is not None]
+        given = [self._clamps and self._clamps_alone(row) for row in range(self.given)]
         self.of = [*range(self.given), *(probe.of for probe, _ in solved)]
         self.names += [probe.name for probe, _ in solved]
         self.tied = [False] * self.given + [probe.tied for probe, _ in solved]
-        self.clamped = torch.tensor([False] * self.given + [clamped for _, (_, clamped) in solved])
+        self.clamped = torch.tensor(given + [clamped for _, (_, clamped) in solved])
         self.context = {name: values[self.of] for name, values in self.context.items()}
         self.theta = torch.cat([self.theta, *(probe.theta[None] for probe, _ in solved)])
         self.z = torch.cat([self.z, *(solution[None] for _, (solution, _) in solved)])
+
+    def _clamps_alone(self, row: int) -> bool:
+        tried = self.attempt(Probe(self.theta[row], row, self.names[row]))
+        return tried is not None and tried[1]
 
     @property
     def on_device(self) -> bool:
@@ -125,7 +131,9 @@ class Subject:
         context = {name: values[rows] for name, values in self.context.items()}
         with in_plain_words(), self._undisturbed():
             layer = SolverLayer(adapter or self.adapter, executor=executor or self.serial)
-            return layer.map(self.theta[rows].to(dtype or self.theta.dtype), **context)
+            solutions = layer.map(self.theta[rows].to(dtype or self.theta.dtype), **context)
+        self._clamps |= _clamped(layer)
+        return solutions
 
     def attempt(self, probe: Probe, exchanged: Mapping[str, int] | None = None) -> tuple[Tensor, bool] | None:
         """The solution of another instance, and whether anything was clamped; None if the adapter refuses it.
@@ -149,7 +157,7 @@ class Subject:
             problem = _one_line(getattr(error, "problem", error))
             advice = f"; {_WHAT_TO_DO}" if error.__cause__ is not None else ""
             raise AssertionError(f"{probe.name}: {problem}{advice}") from error
-        return solution, any("clamp" in name for name, count in layer.stats().counters.items() if count)
+        return solution, _clamped(layer)
 
     @contextlib.contextmanager
     def _undisturbed(self) -> Iterator[None]:
@@ -164,6 +172,10 @@ class Subject:
     def arrays(self, row: int) -> dict[str, Any]:
         """The context of a row as `solve` gets it."""
         return {name: values[row].numpy() for name, values in self.context.items()}
+
+
+def _clamped(layer: SolverLayer) -> bool:
+    return any(name.startswith("clamp") for name, count in layer.stats().counters.items() if count)
 
 
 def _tensors(adapter: SolverAdapter, context: Mapping[str, Any], batch: int) -> dict[str, Tensor]:

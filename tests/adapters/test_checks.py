@@ -12,6 +12,7 @@ import torch
 from imle_solvers import FunctionAdapter, Parallelism, Solutions
 from imle_solvers.testing import check_adapter
 from imle_solvers.testing.check import CHECKS
+from imle_solvers.testing.check import test_name as naming
 from imle_solvers.testing.subject import Subject
 from imle_solvers.testing.travel import check_processes
 from tests.unsound import (
@@ -348,5 +349,4 @@ def test_each_check_has_a_test_in_the_contract():
     from imle_solvers.testing import AdapterContract
 
     tests = [name for name in vars(AdapterContract) if name.startswith("test_")]
-    words = ["test_it_" + check.replace(",", "").replace(" ", "_") for check in CHECKS]
-    assert tests == words
+    assert tests == list(map(naming, CHECKS))

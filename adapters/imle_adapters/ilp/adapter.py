@@ -14,7 +14,7 @@ import numpy as np
 
 from imle_adapters.ilp.choice import DEFAULT_WORK, INSTANCES, ORTOOLS, Choice, choose
 from imle_adapters.ilp.engines import cp_sat
-from imle_adapters.ilp.engines.backends import COUNTING, ENGINES
+from imle_adapters.ilp.engines.backends import COUNTING, ENGINES, available_backends
 from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, Outcome, scaled
 from imle_adapters.ilp.engines.fit import fitting, unfit_bounds
 from imle_adapters.ilp.engines.portfolio import Portfolio
@@ -181,6 +181,10 @@ class ILPAdapter(SolverAdapter):
     def backend(self) -> str:
         """The name of the solver that goes first; before the first batch that of "auto" is only a guess."""
         return self._solvers[0]
+
+    @classmethod
+    def backends(cls) -> tuple[str, ...]:
+        return available_backends()
 
     def is_binary(self, context: Context) -> bool:
         """Where theta prices 0/1 variables only, without bounds of an instance's own, and solutions are optimal."""
