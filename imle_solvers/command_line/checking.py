@@ -14,6 +14,7 @@ from imle_solvers.adapter import SolverAdapter
 from imle_solvers.command_line.table import one_line, show
 from imle_solvers.registry import available_adapters, make_adapter
 from imle_solvers.testing.check import CHECKS, test_name
+from imle_solvers.testing.claims import check_feasibility
 from imle_solvers.testing.contract_tests import AdapterContract
 from imle_solvers.testing.subject import Subject
 
@@ -55,6 +56,9 @@ def check_target(target: str, arguments: Sequence[str]) -> int:
         if isinstance(found, AdapterContract) and getattr(found, test_name(promise)) is None:
             show("left out", promise, 10)
             continue
+        if check is check_feasibility and subject.feasible is None:
+            show("left out", f"{promise}: nobody says which are", 10)
+            continue
         try:
             check(subject)
         except AssertionError as error:
@@ -67,7 +71,7 @@ def check_target(target: str, arguments: Sequence[str]) -> int:
 
 def _end(failed: int, drawn: bool) -> int:
     if failed and drawn:
-        print(_DRAWN)
+        show("", _DRAWN, 10)
     return int(failed > 0)
 
 
