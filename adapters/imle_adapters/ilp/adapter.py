@@ -13,13 +13,14 @@ import numpy as np
 from imle_adapters.ilp.choice import choose, unfit_bounds
 from imle_adapters.ilp.engines import cp_sat
 from imle_adapters.ilp.engines.backends import ENGINES
-from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, Outcome
+from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine
 from imle_adapters.ilp.engines.search import Search
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
 from imle_solvers.arguments import explain_arguments, is_finite
 from imle_solvers.errors import AdapterError, InputError
+from imle_solvers.gaps import gather_gaps
 from imle_solvers.status import Status
 from imle_solvers.waiting import Interrupted, Waiting, call_interruptibly
 
@@ -119,13 +120,13 @@ class ILPAdapter(SolverAdapter):
             compiled: False leaves all to the backend. The solutions are the same.
             relative_gap: how much worse than the optimum a solution may be proven to be, relative to its objective.
                 Above 0 solutions are approximate, and end OPTIMAL or FEASIBLE as the backend says, so give the layer
-                `on_failure="keep"`; and every target is solved for.
+                `on_failure="keep"`; and every target is solved for. What was proven is in `layer.stats().gaps`.
             relaxed: whether to solve the linear relaxation instead. Solutions may be fractions; rounding is yours.
 
         Raises:
-            TypeError: spec is not an ILPSpec.
+            TypeError: spec is not an ILPSpec, relaxed no truth value.
             ValueError: the spec is infeasible, the backend is unknown or cannot hold it, the time limit is not
-                positive, or the gap is no number of at least 0.
+                positive, or the gap is no number of at least 0, or above 0 for the relaxation.
         """
         if not isinstance(spec, ILPSpec):
             raise TypeError(f"expected an ILPSpec, got {type(spec).__name__}; make one with ILPSpec(...)")
@@ -135,7 +136,7 @@ class ILPAdapter(SolverAdapter):
         self.time_limit: float | None = _seconds(time_limit)
         self.compiled: bool = bool(compiled)
         self.relative_gap: float = _gap(relative_gap)
-        self.relaxed: bool = bool(relaxed)
+        self.relaxed: bool = _relaxed(relaxed, backend, self.relative_gap)
         self._program = Program.of(spec).relaxed() if self.relaxed else Program.of(spec)
         self.backend: str = choose(backend, self._program)
         self._branches = bool(self._program.integrality.any()) and self.backend != "glop"
@@ -216,6 +217,7 @@ class ILPAdapter(SolverAdapter):
         values = found.values[:, self.spec.theta_index].reshape(thetas.shape).astype(thetas.dtype)
         statuses = np.where(found.infeasible, Status.INFEASIBLE, Status.OPTIMAL).astype(np.uint8)
         rest = np.flatnonzero(~(found.solved | found.infeasible))
+        gaps = None
         if rest.size:
             try:
                 others = {name: np.asarray(array)[rest] for name, array in context.items()}
@@ -224,8 +226,10 @@ class ILPAdapter(SolverAdapter):
                 error.of_part(rest)
                 raise
             values[rest], statuses[rest] = solved.values, solved.statuses
+            gaps = gather_gaps([(rest, solved.gaps)], statuses)
         counters = {"solved by search": len(thetas) - rest.size, "left to the backend": rest.size}
-        return Solutions(values, statuses, {name: int(count) for name, count in counters.items() if count}, fresh=True)
+        counts = {name: int(count) for name, count in counters.items() if count}
+        return Solutions(values, statuses, counts, fresh=True, gaps=gaps)
 
     def _solve_by_backend(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
         solve = functools.partial(super().solve_batch, state, thetas, context)
@@ -243,8 +247,10 @@ class ILPAdapter(SolverAdapter):
         if state.linear is not None:
             state.linear.stop()
 
-    def solve(self, state: _State, theta: FloatArray, **context: Any) -> tuple[Floats | None, Status]:
-        """Solves one instance by the backend: theta (*spec.shape) -> (*spec.shape)."""
+    def solve(
+        self, state: _State, theta: FloatArray, **context: Any
+    ) -> tuple[Floats | None, Status] | tuple[Floats, Status, float]:
+        """Solves one instance by the backend: theta (*spec.shape) -> (*spec.shape), and its gap unless optimal."""
         if state.stopped:
             raise RuntimeError("solves with this state were interrupted; build another one")
         deadline = Deadline(self.time_limit)
@@ -255,14 +261,17 @@ class ILPAdapter(SolverAdapter):
         if self._branches and self._improves_forever(state, costs, bounds, deadline):
             # Branch and bound may search an unbounded tree forever, or stop anywhere in it: it must not start.
             return None, self._why_no_optimum(state, costs, bounds, deadline)
-        claim, x = state.engine.minimize(costs, bounds, deadline.left())
+        claim, x, bound = state.engine.minimize(costs, bounds, deadline.left())
         if claim is Claim.LIMIT:
             return None, Status.TIMEOUT
         point = None if x is None else _settle(state, x, costs, bounds, deadline)
         if point is None:
             return None, self._why_no_optimum(state, costs, bounds, deadline)
+        solution = point[self.spec.theta_index].reshape(self.instance_shape)
+        if claim is Claim.OPTIMAL and self.relative_gap == 0:
+            return solution, Status.OPTIMAL
         status = Status.OPTIMAL if claim is Claim.OPTIMAL else Status.FEASIBLE
-        return point[self.spec.theta_index].reshape(self.instance_shape), status
+        return solution, status, _proven_gap(float(costs @ point), bound)
 
     def _costs(self, thetas: FloatArray) -> Floats:
         """What to minimise, (N, n), for thetas (N, *spec.shape)."""
@@ -324,7 +333,7 @@ class ILPAdapter(SolverAdapter):
         if bounds.crossed:
             return Status.INFEASIBLE
         costs = np.zeros(self.spec.num_variables)
-        claim, x = state.engine.minimize(costs, bounds, deadline.left())
+        claim, x, _ = state.engine.minimize(costs, bounds, deadline.left())
         if x is not None and _settle(state, x, costs, bounds, deadline) is not None:
             return Status.OPTIMAL
         return {Claim.NO_OPTIMUM: Status.INFEASIBLE, Claim.LIMIT: Status.TIMEOUT}.get(claim, Status.CRASHED)
@@ -347,7 +356,7 @@ class ILPAdapter(SolverAdapter):
         largest = np.abs(costs).max()
         if bounds.finite or largest == 0.0:
             return False
-        _, ray = state.relaxation().minimize(costs, bounds.directions(), deadline.left())
+        ray = state.relaxation().minimize(costs, bounds.directions(), deadline.left()).x
         return ray is not None and bool(costs @ ray < -_RAY * largest)
 
     def __repr__(self) -> str:
@@ -374,11 +383,19 @@ def _settle(state: _State, x: Floats, costs: Floats, bounds: Bounds, deadline: D
         bounds.row_lb,
         bounds.row_ub,
     )
-    outcome: Outcome = state.relaxation().minimize(costs, fixed, deadline.left())
-    if outcome[1] is None:
+    refined = state.relaxation().minimize(costs, fixed, deadline.left()).x
+    if refined is None:
         return None
-    point = program.round(outcome[1], fixed)
+    point = program.round(refined, fixed)
     return point if point is not None and program.holds(point, bounds) else None
+
+
+def _proven_gap(objective: float, bound: float | None) -> float:
+    """By how much of the objective it exceeds the bound; infinity where there is no bound, or nothing to relate to."""
+    away = math.inf if bound is None else objective - bound
+    if away <= 0.0:
+        return 0.0
+    return away / abs(objective) if objective and math.isfinite(away) else math.inf
 
 
 def _seconds(time_limit: float | datetime.timedelta | None) -> float | None:
@@ -397,6 +414,20 @@ def _gap(relative_gap: float) -> float:
     if isinstance(relative_gap, bool) or not is_finite(relative_gap) or relative_gap < 0:
         raise ValueError(f"expected relative_gap to be a number of at least 0, such as 0.01, got {relative_gap!r}")
     return float(relative_gap)
+
+
+def _relaxed(relaxed: bool, backend: str, gap: float) -> bool:
+    if not isinstance(relaxed, bool | np.bool_):
+        raise TypeError(f"expected relaxed to be True or False, got {relaxed!r}")
+    if relaxed and gap:
+        raise ValueError(
+            f"relaxed=True solves a linear program, to its optimum: expected no relative_gap beside it, got {gap}"
+        )
+    if relaxed and str(backend).lower().replace("-", "_") == "cp_sat":
+        raise ValueError(
+            f'backend {backend!r} takes integer variables only, and relaxed=True has none; take "auto", which is "glop"'
+        )
+    return bool(relaxed)
 
 
 def _num_ones(spec: ILPSpec) -> float | None:

@@ -94,7 +94,7 @@ class CpSatEngine:
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds."""
         if not self._move_to(bounds):
-            return Claim.NO_OPTIMUM, None
+            return Outcome(Claim.NO_OPTIMUM)
         integers, _ = integer_costs(costs, bounds)
         self._model.minimize(cp_model.LinearExpr.weighted_sum(self._variables, integers.tolist()))
         solver = self._solver = cp_model.CpSolver()
@@ -109,9 +109,12 @@ class CpSatEngine:
         if seconds is not None:
             solver.parameters.max_time_in_seconds = seconds
         claim = _STATUS.get(solver.solve(self._model), Claim.FAILED)
-        if claim in (Claim.OPTIMAL, Claim.FEASIBLE):
-            return claim, np.array(solver.response_proto.solution, dtype=np.float64)
-        return claim, None
+        if claim not in (Claim.OPTIMAL, Claim.FEASIBLE):
+            return Outcome(claim)
+        x = np.array(solver.response_proto.solution, dtype=np.float64)
+        largest = np.abs(costs).argmax()
+        unit = costs[largest] / integers[largest] if integers[largest] else 0.0  # what 1 of the integer objective is
+        return Outcome(claim, x, float(costs @ x - unit * (solver.objective_value - solver.best_objective_bound)))
 
     def stop(self) -> None:
         """Ends `minimize` in another thread."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 import time
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from imle_adapters.ilp.program import Bounds
-from imle_adapters.ilp.spec import Floats
+from imle_adapters.ilp.spec import INFINITE, Floats
 
 COST_EXPONENT = 16
 """Costs are scaled by a power of two, so exactly, until the largest is below 2**COST_EXPONENT.
@@ -30,7 +30,18 @@ class Claim(enum.Enum):
     FAILED = enum.auto()
 
 
-Outcome = tuple[Claim, Floats | None]
+class Outcome(NamedTuple):
+    """What came of a solve.
+
+    Attributes:
+        claim: what the solver says.
+        x: (n,), where it is OPTIMAL or FEASIBLE.
+        bound: what the costs of no point are below, in the units of the costs that were given; None: unknown.
+    """
+
+    claim: Claim
+    x: Floats | None = None
+    bound: float | None = None
 
 
 class Engine(Protocol):
@@ -56,5 +67,14 @@ class Deadline:
 
 def scaled(costs: Floats) -> Floats:
     """Costs times the power of two that brings the largest just below 2**COST_EXPONENT."""
+    return np.ldexp(costs, _exponent(costs))
+
+
+def unscaled(bound: float, costs: Floats) -> float | None:
+    """A bound on scaled costs as one on the costs themselves; None where a solver's infinity stands for none."""
+    return float(np.ldexp(bound, -_exponent(costs))) if abs(bound) < INFINITE else None
+
+
+def _exponent(costs: Floats) -> int:
     largest = np.abs(costs).max(initial=0.0)
-    return costs if largest == 0.0 else np.ldexp(costs, COST_EXPONENT - int(np.frexp(largest)[1]))
+    return 0 if largest == 0.0 else COST_EXPONENT - int(np.frexp(largest)[1])

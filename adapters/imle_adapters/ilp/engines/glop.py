@@ -55,9 +55,12 @@ class GlopEngine:
         solver.solve(model)
         status = solver.status()
         if status == _Status.NOT_SOLVED and seconds is not None:
-            return Claim.LIMIT, None
+            return Outcome(Claim.LIMIT)
         claim = _CLAIMS.get(status, Claim.FAILED)
-        return claim, solver.variable_values() if claim in (Claim.OPTIMAL, Claim.FEASIBLE) else None
+        if claim not in (Claim.OPTIMAL, Claim.FEASIBLE):
+            return Outcome(claim)
+        x = solver.variable_values()
+        return Outcome(claim, x, float(costs @ x) if claim is Claim.OPTIMAL else None)
 
     def stop(self) -> None:
         """Ends `minimize` in another thread."""
@@ -83,13 +86,13 @@ class UnimodularEngine:
         deadline = Deadline(seconds)
         whole = self._whole(bounds)
         if whole.crossed:
-            return Claim.NO_OPTIMUM, None
-        claim, x = self._relaxation.minimize(costs, whole, deadline.left())
+            return Outcome(Claim.NO_OPTIMUM)
+        claim, x, _ = self._relaxation.minimize(costs, whole, deadline.left())
         if claim in (Claim.NO_OPTIMUM, Claim.LIMIT):
-            return claim, None
+            return Outcome(claim)
         point = None if x is None else self._program.round(x, bounds)
         if point is not None and self._holds(point, whole):
-            return claim, point
+            return Outcome(claim, point, float(costs @ point) if claim is Claim.OPTIMAL else None)
         return self._fallback.minimize(costs, bounds, deadline.left())
 
     def stop(self) -> None:

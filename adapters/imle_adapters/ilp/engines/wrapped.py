@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from ortools.linear_solver import pywraplp
 
-from imle_adapters.ilp.engines.engine import Claim, Outcome, scaled
+from imle_adapters.ilp.engines.engine import Claim, Outcome, scaled, unscaled
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats
 
@@ -52,7 +52,7 @@ class WrappedEngine:
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds."""
-        costs = scaled(costs)
+        given, costs = costs, scaled(costs)
         for i in np.flatnonzero(costs != self._costs):
             self._objective.SetCoefficient(self._variables[i], float(costs[i]))
         self._costs = costs
@@ -60,14 +60,16 @@ class WrappedEngine:
         self._solver.SetTimeLimit(0 if seconds is None else max(1, round(seconds * 1000)))  # ms, 0: none
         with self._lock:
             if self._stopped:  # while it waited
-                return Claim.FAILED, None
+                return Outcome(Claim.FAILED)
             status = self._solver.Solve(self._parameters)
         if status in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
             values = np.array([variable.solution_value() for variable in self._variables])
-            return (Claim.OPTIMAL if status == pywraplp.Solver.OPTIMAL else Claim.FEASIBLE), values
+            claim = Claim.OPTIMAL if status == pywraplp.Solver.OPTIMAL else Claim.FEASIBLE
+            return Outcome(claim, values, unscaled(self._objective.BestBound(), given))
         if status in (pywraplp.Solver.INFEASIBLE, pywraplp.Solver.UNBOUNDED):
-            return Claim.NO_OPTIMUM, None
-        return (Claim.LIMIT if status == pywraplp.Solver.NOT_SOLVED and seconds is not None else Claim.FAILED), None
+            return Outcome(Claim.NO_OPTIMUM)
+        ended = status == pywraplp.Solver.NOT_SOLVED and seconds is not None
+        return Outcome(Claim.LIMIT if ended else Claim.FAILED)
 
     def stop(self) -> None:
         """Ends `minimize` in another thread; CBC cannot be stopped from outside."""
