@@ -13,10 +13,10 @@ import numpy as np
 from imle_adapters.ilp.choice import choose, unfit_bounds
 from imle_adapters.ilp.engines import cp_sat
 from imle_adapters.ilp.engines.backends import ENGINES
-from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine
+from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, scaled
 from imle_adapters.ilp.engines.search import Search
 from imle_adapters.ilp.program import Bounds, Program
-from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
+from imle_adapters.ilp.spec import INFINITE, Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
 from imle_solvers.arguments import explain_arguments, is_finite
 from imle_solvers.errors import AdapterError, InputError
@@ -271,7 +271,7 @@ class ILPAdapter(SolverAdapter):
         if claim is Claim.OPTIMAL and self.relative_gap == 0:
             return solution, Status.OPTIMAL
         status = Status.OPTIMAL if claim is Claim.OPTIMAL else Status.FEASIBLE
-        return solution, status, _proven_gap(float(costs @ point), bound)
+        return solution, status, _proven_gap(float(scaled(costs) @ point), bound)
 
     def _costs(self, thetas: FloatArray) -> Floats:
         """What to minimise, (N, n), for thetas (N, *spec.shape)."""
@@ -392,10 +392,10 @@ def _settle(state: _State, x: Floats, costs: Floats, bounds: Bounds, deadline: D
 
 def _proven_gap(objective: float, bound: float | None) -> float:
     """By how much of the objective it exceeds the bound; infinity where there is no bound, or nothing to relate to."""
-    away = math.inf if bound is None else objective - bound
+    away = math.inf if bound is None or not abs(bound) < INFINITE else objective - bound
     if away <= 0.0:
         return 0.0
-    return away / abs(objective) if objective and math.isfinite(away) else math.inf
+    return away / abs(objective) if objective else math.inf
 
 
 def _seconds(time_limit: float | datetime.timedelta | None) -> float | None:

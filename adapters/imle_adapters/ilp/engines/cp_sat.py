@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ortools.sat.python import cp_model
 
-from imle_adapters.ilp.engines.engine import Claim, Outcome
+from imle_adapters.ilp.engines.engine import Claim, Outcome, scaled
 from imle_adapters.ilp.program import FEASIBILITY, Bounds, Program
 from imle_adapters.ilp.spec import Floats
 
@@ -112,7 +112,8 @@ class CpSatEngine:
         if claim not in (Claim.OPTIMAL, Claim.FEASIBLE):
             return Outcome(claim)
         x = np.array(solver.response_proto.solution, dtype=np.float64)
-        largest = np.abs(costs).argmax()
+        costs = scaled(costs)
+        largest = np.abs(integers).argmax()
         unit = costs[largest] / integers[largest] if integers[largest] else 0.0  # what 1 of the integer objective is
         return Outcome(claim, x, float(costs @ x - unit * (solver.objective_value - solver.best_objective_bound)))
 

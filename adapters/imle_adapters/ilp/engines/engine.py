@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from imle_adapters.ilp.program import Bounds
-from imle_adapters.ilp.spec import INFINITE, Floats
+from imle_adapters.ilp.spec import Floats
 
 COST_EXPONENT = 16
 """Costs are scaled by a power of two, so exactly, until the largest is below 2**COST_EXPONENT.
@@ -36,7 +36,8 @@ class Outcome(NamedTuple):
     Attributes:
         claim: what the solver says.
         x: (n,), where it is OPTIMAL or FEASIBLE.
-        bound: what the costs of no point are below, in the units of the costs that were given; None: unknown.
+        bound: what the scaled costs of no point are below, see `scaled`: their sum is finite where that of the costs
+            need not be. None, or from 1e20 on, which is infinity to solvers: nothing is known.
     """
 
     claim: Claim
@@ -67,14 +68,5 @@ class Deadline:
 
 def scaled(costs: Floats) -> Floats:
     """Costs times the power of two that brings the largest just below 2**COST_EXPONENT."""
-    return np.ldexp(costs, _exponent(costs))
-
-
-def unscaled(bound: float, costs: Floats) -> float | None:
-    """A bound on scaled costs as one on the costs themselves; None where a solver's infinity stands for none."""
-    return float(np.ldexp(bound, -_exponent(costs))) if abs(bound) < INFINITE else None
-
-
-def _exponent(costs: Floats) -> int:
     largest = np.abs(costs).max(initial=0.0)
-    return 0 if largest == 0.0 else COST_EXPONENT - int(np.frexp(largest)[1])
+    return costs if largest == 0.0 else np.ldexp(costs, COST_EXPONENT - int(np.frexp(largest)[1]))

@@ -44,10 +44,9 @@ class GlopEngine:
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds."""
+        costs = scaled(costs)
         model = _builder.ModelBuilderHelper()
-        model.fill_model_from_sparse_data(
-            bounds.lb, bounds.ub, scaled(costs), bounds.row_lb, bounds.row_ub, self._matrix
-        )
+        model.fill_model_from_sparse_data(bounds.lb, bounds.ub, costs, bounds.row_lb, bounds.row_ub, self._matrix)
         solver = self._solver = _builder.ModelSolverHelper("glop")
         solver.set_solver_specific_parameters(self._parameters)
         if seconds is not None:
@@ -92,7 +91,7 @@ class UnimodularEngine:
             return Outcome(claim)
         point = None if x is None else self._program.round(x, bounds)
         if point is not None and self._holds(point, whole):
-            return Outcome(claim, point, float(costs @ point) if claim is Claim.OPTIMAL else None)
+            return Outcome(claim, point, float(scaled(costs) @ point) if claim is Claim.OPTIMAL else None)
         return self._fallback.minimize(costs, bounds, deadline.left())
 
     def stop(self) -> None:

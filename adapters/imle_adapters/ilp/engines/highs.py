@@ -7,7 +7,7 @@ import datetime
 import numpy as np
 from ortools.math_opt.python import mathopt
 
-from imle_adapters.ilp.engines.engine import Claim, Outcome, scaled, unscaled
+from imle_adapters.ilp.engines.engine import Claim, Outcome, scaled
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats
 
@@ -37,7 +37,7 @@ class HighsEngine:
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds."""
-        given, costs = costs, scaled(costs)
+        costs = scaled(costs)
         for i in np.flatnonzero(costs != self._costs):
             self._model.objective.set_linear_coefficient(self._variables[i], float(costs[i]))
         self._costs = costs
@@ -50,7 +50,7 @@ class HighsEngine:
         claim = _HIGHS_CLAIMS.get(result.termination.reason, Claim.FAILED)
         if claim in (Claim.OPTIMAL, Claim.FEASIBLE):
             x = np.array(result.variable_values(self._variables), dtype=np.float64)
-            return Outcome(claim, x, unscaled(result.termination.objective_bounds.dual_bound, given))
+            return Outcome(claim, x, result.termination.objective_bounds.dual_bound)
         return Outcome(claim)
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from ortools.linear_solver import pywraplp
 
-from imle_adapters.ilp.engines.engine import Claim, Outcome, scaled, unscaled
+from imle_adapters.ilp.engines.engine import Claim, Outcome, scaled
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats
 
@@ -52,7 +52,7 @@ class WrappedEngine:
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds."""
-        given, costs = costs, scaled(costs)
+        costs = scaled(costs)
         for i in np.flatnonzero(costs != self._costs):
             self._objective.SetCoefficient(self._variables[i], float(costs[i]))
         self._costs = costs
@@ -65,7 +65,7 @@ class WrappedEngine:
         if status in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
             values = np.array([variable.solution_value() for variable in self._variables])
             claim = Claim.OPTIMAL if status == pywraplp.Solver.OPTIMAL else Claim.FEASIBLE
-            return Outcome(claim, values, unscaled(self._objective.BestBound(), given))
+            return Outcome(claim, values, self._objective.BestBound())
         if status in (pywraplp.Solver.INFEASIBLE, pywraplp.Solver.UNBOUNDED):
             return Outcome(Claim.NO_OPTIMUM)
         ended = status == pywraplp.Solver.NOT_SOLVED and seconds is not None
