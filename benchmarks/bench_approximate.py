@@ -39,7 +39,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 FAMILIES: dict[str, ILPSpec] = {
-    "multi-knapsack, 100 items, 5 limits": multi_knapsack(100, 5, 1).spec,
+    "multi-knapsack, 50 items, 15 limits": multi_knapsack(50, 15, 1).spec,
     "set cover, 150 columns, 80 rows": set_cover(150, 80, 0.05, 1).spec,
 }
 
