@@ -43,10 +43,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements to FILE")
     parser.add_argument("--families", action="store_true", help="larger programs, by every backend")
     parser.add_argument("--limit", type=float, default=10.0, help="seconds an instance, for families (default: 10)")
+    parser.add_argument("--data", type=Path, help="folder with miplib3, orlib and energy_knapsack, for families")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.families:
-        compare_backends(arguments.slow_batch, arguments.limit)
+        compare_backends(arguments.slow_batch, arguments.limit, arguments.data)
         return
     rows = []
     for items, limits in ((32, 2), (50, 5)):
@@ -74,11 +75,12 @@ def knapsack(items: int, limits: int) -> tuple[NDArray[np.int64], NDArray[np.int
     return weights, weights.sum(axis=1) // 2
 
 
-def compare_backends(instances: int, limit: float) -> None:
+def compare_backends(instances: int, limit: float, data: Path | None) -> None:
     """Prints milliseconds an instance of each family by each backend, and auto's over the best of SCIP, CBC, HiGHS."""
     backends = ["auto", *(name for name in available_backends() if name != "glop")]
     print(f"{'family':36}" + "".join(f"{name:>10}" for name in backends) + f"{'auto/best':>12}")
-    for name, (spec, thetas) in families(instances).items():
+    for name, make in families(instances, data).items():
+        spec, thetas = make()
         seconds, objectives = {}, {}
         for backend in backends:
             adapter = ILPAdapter(spec, backend, time_limit=limit)

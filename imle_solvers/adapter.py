@@ -82,6 +82,8 @@ class SolverAdapter:
             makes better is known to stay optimal, and need not be solved for again, see
             `imle_solvers.estimators.certificate`. False, unless set, claims nothing. Where that depends on the context,
             a method `is_binary(context)`, which gets the names and arrays that the caller passed.
+        revision: how often the adapter has changed. Only `check` may change it, to settle by the first batch how to
+            solve; workers then get it anew.
     """
 
     sense: Sense
@@ -93,6 +95,7 @@ class SolverAdapter:
     limit_advice: str = "give the layer executor=ProcessExecutor(timeout=seconds) to end solves that take longer"
     exclusion: str | None = None
     is_binary: IsBinary = False
+    revision: int = 0
 
     @cached_property
     def solution_shape(self) -> Shape:

@@ -15,29 +15,31 @@ class AdapterKeys:
     def __init__(self) -> None:
         self._numbers = itertools.count()
         dropped: list[int] = []
-        self._known: ByAdapter[int] = ByAdapter(dropped.append)
+        self._known: ByAdapter[tuple[int, int]] = ByAdapter(lambda known: dropped.append(known[1]))
         self._dropped = dropped
-        self._pickled: ByAdapter[bytes] = ByAdapter()
+        self._pickled: ByAdapter[tuple[int, bytes]] = ByAdapter()
 
     def pickled(self, adapter: SolverAdapter) -> bytes:
-        """The adapter pickled, once and for all: it may be large. Needs no lock, unlike `number`.
+        """The adapter pickled, once for each revision: it may be large. Needs no lock, unlike `number`.
 
         Raises:
             AdapterError: it does not pickle.
         """
-        data = self._pickled.get(adapter)
-        if data is None:
+        revision, data = self._pickled.get(adapter) or (-1, b"")
+        if revision != adapter.revision:
             data = pickled(adapter)
-            self._pickled.set(adapter, data)
+            self._pickled.set(adapter, (adapter.revision, data))
         return data
 
     def number(self, adapter: SolverAdapter) -> tuple[int, bytes]:
-        """The adapter's number, and the adapter pickled."""
+        """The adapter's number in this revision, and the adapter pickled."""
         data = self.pickled(adapter)
-        number = self._known.get(adapter)
-        if number is None:
+        revision, number = self._known.get(adapter) or (-1, -1)
+        if revision != adapter.revision:
+            if number >= 0:
+                self._dropped.append(number)
             number = next(self._numbers)
-            self._known.set(adapter, number)
+            self._known.set(adapter, (adapter.revision, number))
         return number, data
 
     def dropped(self) -> list[int]:

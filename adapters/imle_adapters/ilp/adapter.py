@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import datetime
 import functools
+import logging
 import math
+import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from imle_adapters.ilp.choice import choose, unfit_bounds
+from imle_adapters.ilp.approximation import check_gap, check_relaxed, proven_gap
+from imle_adapters.ilp.choice import DEFAULT_WORK, INSTANCES, ORTOOLS, Choice, choose
 from imle_adapters.ilp.engines import cp_sat
 from imle_adapters.ilp.engines.backends import ENGINES
 from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, scaled
+from imle_adapters.ilp.engines.fit import fitting, unfit_bounds
+from imle_adapters.ilp.engines.portfolio import Portfolio
 from imle_adapters.ilp.engines.search import Search
 from imle_adapters.ilp.program import Bounds, Program
-from imle_adapters.ilp.spec import INFINITE, Floats, ILPSpec, check_right_hand_side, clip_infinite
+from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
-from imle_solvers.arguments import explain_arguments, is_finite
+from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import AdapterError, InputError
 from imle_solvers.gaps import gather_gaps
 from imle_solvers.status import Status
 from imle_solvers.waiting import Interrupted, Waiting, call_interruptibly
+
+_log = logging.getLogger(__name__)
+_CHOOSING = threading.Lock()  # one trial at a time; adapters that pickle have no locks of their own
 
 _RAY = 1e-6  # how much a direction in the unit box must save, at costs of about 1, to be called improving
 
@@ -32,6 +41,7 @@ class _State:
     """What solves of one worker share."""
 
     program: Program
+    solvers: tuple[str, ...]
     engine: Engine
     search: Search | None = None
     linear: Engine | None = None
@@ -85,7 +95,7 @@ class ILPAdapter(SolverAdapter):
 
     Attributes:
         spec: the program.
-        backend: the name of the solver in use, "auto" resolved.
+        choice: what "auto" has chosen at the first batch, or what was given. None: nothing yet, or there is no choice.
         time_limit: seconds for one instance, or None.
         compiled: whether the compiled search may go first.
         relative_gap: within which of the optimum solutions are.
@@ -101,7 +111,7 @@ class ILPAdapter(SolverAdapter):
     def __init__(
         self,
         spec: ILPSpec,
-        backend: str = "auto",
+        backend: str | Choice = "auto",
         time_limit: float | datetime.timedelta | None = None,
         compiled: bool = True,
         *,
@@ -112,9 +122,10 @@ class ILPAdapter(SolverAdapter):
 
         Args:
             spec: the program.
-            backend: "scip", "cbc" (integer variables need finite bounds), "cp_sat" (see above), "highs" or "glop"
-                (linear programs, and integer ones with totally unimodular rows). "auto" is GLOP for what it can
-                take, CP-SAT for other pure 0/1 programs that it can hold, and SCIP for all others.
+            backend: "cp_sat" (see above), "scip", both also as "cp_sat_no_cuts" and "scip_no_cuts", "cbc" (integer
+                variables need finite bounds), "highs" or "glop" (linear programs, and integer ones with totally
+                unimodular rows). "auto" is GLOP for what that can take, and otherwise what a trial chooses. A
+                `Choice` is what another adapter's trial has chosen.
             time_limit: seconds for one instance. A solve that reaches it ends FEASIBLE with the best solution
                 found, or TIMEOUT without one; such solutions are not reproducible.
             compiled: False leaves all to the backend. The solutions are the same.
@@ -135,10 +146,12 @@ class ILPAdapter(SolverAdapter):
         self.instance_shape: Shape = spec.shape
         self.time_limit: float | None = _seconds(time_limit)
         self.compiled: bool = bool(compiled)
-        self.relative_gap: float = _gap(relative_gap)
-        self.relaxed: bool = _relaxed(relaxed, backend, self.relative_gap)
+        self.relative_gap: float = check_gap(relative_gap)
+        self.relaxed: bool = check_relaxed(relaxed, backend, self.relative_gap)
         self._program = Program.of(spec).relaxed() if self.relaxed else Program.of(spec)
-        self.backend: str = choose(backend, self._program)
+        self.choice: Choice | None = _same_ortools(backend) if isinstance(backend, Choice) else None
+        self._solvers: tuple[str, ...] = _solvers(backend, self._program)
+        self._undecided = self.choice is None and len(self._solvers) > 1
         self._branches = bool(self._program.integrality.any()) and self.backend != "glop"
         # All five release the GIL. Those that cannot be stopped get processes, which can, and CBC's driver is not
         # documented to be thread-safe.
@@ -157,6 +170,11 @@ class ILPAdapter(SolverAdapter):
         self.num_ones: float | None = _num_ones(spec)
         self._feasible = self._find_feasible()
 
+    @property
+    def backend(self) -> str:
+        """The name of the solver that goes first; before the first batch that of "auto" is only a guess."""
+        return self._solvers[0]
+
     def is_binary(self, context: Context) -> bool:
         """Where theta prices 0/1 variables only, without bounds of an instance's own, and solutions are optimal."""
         priced = self.spec.theta_index
@@ -166,15 +184,23 @@ class ILPAdapter(SolverAdapter):
 
     def build(self) -> _State:
         """Loads the program into the solver, and tries the compiled search on it."""
+        if self.choice is not None:
+            _same_ortools(self.choice)  # a worker may have another
         state = self._load()
-        if self.compiled:
+        if self.compiled and (self.choice is None or self.choice.search):
             objective = self.spec.objective
             typical = None if objective is None else self._costs(objective[None])[0]
             state.search = Search.of(self._program, typical)
         return state
 
     def _load(self) -> _State:
-        return _State(self._program, ENGINES[self.backend](self._program, self.relative_gap))
+        return _State(self._program, self._solvers, self._engine())
+
+    def _engine(self) -> Engine:
+        if len(self._solvers) == 1:
+            return ENGINES[self.backend](self._program, self.relative_gap)
+        work = DEFAULT_WORK if self.choice is None else self.choice.work
+        return Portfolio(self._program, self._solvers, work, self.relative_gap)
 
     def objective_loss(self, theta: FloatArray) -> float:
         """How far the objective of CP-SAT's optimum for theta may be from the true optimum; 0 if exact.
@@ -190,7 +216,7 @@ class ILPAdapter(SolverAdapter):
         return cp_sat.integer_costs(self._costs(theta[None])[0], self._program.bounds)[1]
 
     def check(self, thetas: FloatArray, context: Context) -> None:
-        """Raises `InputError` for right-hand sides or bounds that mean nothing.
+        """Raises `InputError` for right-hand sides or bounds that mean nothing. Has "auto" choose by the first batch.
 
         Args:
             thetas: (N, *spec.shape).
@@ -205,13 +231,46 @@ class ILPAdapter(SolverAdapter):
                     self._check_rows({name: values[instance : instance + 1] for name, values in rows.items()}, 1)
                 except ValueError as error:
                     raise InputError(str(error), instance) from None
+        if self._undecided and len(thetas):
+            with _CHOOSING:
+                if self._undecided:
+                    self._choose(thetas[:INSTANCES], {name: array[:INSTANCES] for name, array in rows.items()})
+
+    def _choose(self, thetas: FloatArray, context: Context) -> None:
+        """Tries the solvers on what the compiled search leaves of the first instances."""
+        begin = time.monotonic()
+        state = self.build()
+        costs = self._costs(thetas)
+        left, search = list(range(len(costs))), state.search
+        if search is not None:
+            found = search.solve(costs, self._bounds(context, len(costs)))
+            left = np.flatnonzero(~(found.solved | found.infeasible)).tolist()
+        if not left:
+            self._decide(Choice(self._solvers))
+            return
+        # One or two instances say little, so they come again with other prices.
+        factors = np.random.default_rng(0).uniform(0.8, 1.2, (INSTANCES, costs.shape[1]))
+        rows = [left[i % len(left)] for i in range(max(len(left), INSTANCES // 2))]
+        tried = np.array([costs[row] * (factors[i] if i >= len(left) else 1) for i, row in enumerate(rows)])
+        bounds = [self._bounds({name: array[row] for name, array in context.items()}) for row in rows]
+        portfolio = Portfolio(self._program, self._solvers, DEFAULT_WORK, self.relative_gap)
+        with Waiting(lambda: f"{self!r} has tried solvers for ten seconds, to choose one; {self.limit_advice}"):
+            solvers, work = call_interruptibly(
+                lambda: choose(portfolio, self._solvers, tried, bounds, self.time_limit), portfolio.stop, repr(self)
+            )
+        self._decide(Choice(solvers, work, search is not None and 2 * len(left) <= len(costs)))
+        _log.info("%r was chosen in %.1f s, by %d instances", self, time.monotonic() - begin, len(rows))
+
+    def _decide(self, choice: Choice) -> None:
+        self.choice, self._solvers, self._undecided = choice, choice.solvers, False
+        self.revision += 1
 
     def solve_batch(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
         """Solves a batch by the compiled search, and by the backend what that leaves.
 
         Where there is a search, "solved by search" and "left to the backend" are counted.
         """
-        if state.search is None:
+        if state.search is None or (self.choice is not None and not self.choice.search):
             return self._solve_by_backend(state, thetas, context)
         found = state.search.solve(self._costs(thetas), self._bounds(context, len(thetas)))
         values = found.values[:, self.spec.theta_index].reshape(thetas.shape).astype(thetas.dtype)
@@ -232,6 +291,8 @@ class ILPAdapter(SolverAdapter):
         return Solutions(values, statuses, counts, fresh=True, gaps=gaps)
 
     def _solve_by_backend(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
+        if state.solvers != self._solvers:  # chosen since
+            state.solvers, state.engine = self._solvers, self._engine()
         solve = functools.partial(super().solve_batch, state, thetas, context)
         try:
             return call_interruptibly(solve, lambda: self.interrupt(state), repr(self))
@@ -261,7 +322,7 @@ class ILPAdapter(SolverAdapter):
         if self._branches and self._improves_forever(state, costs, bounds, deadline):
             # Branch and bound may search an unbounded tree forever, or stop anywhere in it: it must not start.
             return None, self._why_no_optimum(state, costs, bounds, deadline)
-        claim, x, bound = state.engine.minimize(costs, bounds, deadline.left())
+        claim, x, _, bound = state.engine.minimize(costs, bounds, deadline.left())
         if claim is Claim.LIMIT:
             return None, Status.TIMEOUT
         point = None if x is None else _settle(state, x, costs, bounds, deadline)
@@ -271,7 +332,7 @@ class ILPAdapter(SolverAdapter):
         if claim is Claim.OPTIMAL and self.relative_gap == 0:
             return solution, Status.OPTIMAL
         status = Status.OPTIMAL if claim is Claim.OPTIMAL else Status.FEASIBLE
-        return solution, status, _proven_gap(float(scaled(costs) @ point), bound)
+        return solution, status, proven_gap(float(scaled(costs) @ point), bound)
 
     def _costs(self, thetas: FloatArray) -> Floats:
         """What to minimise, (N, n), for thetas (N, *spec.shape)."""
@@ -307,9 +368,9 @@ class ILPAdapter(SolverAdapter):
             where = int(np.argmax(crossed))
             variable = self.spec.variable(where % self.spec.num_variables)
             raise ValueError(f"expected lb <= ub, got lb = {lb.flat[where]}, ub = {ub.flat[where]} for {variable}")
-        reason = unfit_bounds(self.backend, self._program, self._bounds(context, rows))
-        if reason is not None:
-            raise ValueError(f"backend {self.backend!r} cannot take these bounds: {reason}")
+        reasons = [unfit_bounds(name, self._program, self._bounds(context, rows)) for name in self._solvers]
+        if None not in reasons:
+            raise ValueError(f"backend {self.backend!r} cannot take these bounds: {reasons[0]}")
 
     def _find_feasible(self) -> bool | None:
         """True if the spec is feasible, None if the time limit left that open."""
@@ -333,7 +394,7 @@ class ILPAdapter(SolverAdapter):
         if bounds.crossed:
             return Status.INFEASIBLE
         costs = np.zeros(self.spec.num_variables)
-        claim, x, _ = state.engine.minimize(costs, bounds, deadline.left())
+        claim, x, *_ = state.engine.minimize(costs, bounds, deadline.left())
         if x is not None and _settle(state, x, costs, bounds, deadline) is not None:
             return Status.OPTIMAL
         return {Claim.NO_OPTIMUM: Status.INFEASIBLE, Claim.LIMIT: Status.TIMEOUT}.get(claim, Status.CRASHED)
@@ -360,9 +421,10 @@ class ILPAdapter(SolverAdapter):
         return ray is not None and bool(costs @ ray < -_RAY * largest)
 
     def __repr__(self) -> str:
+        backend = self.choice or ("auto" if self._undecided else self.backend)
         gap = f", relative_gap={self.relative_gap}" if self.relative_gap else ""
         relaxed = ", relaxed=True" if self.relaxed else ""
-        return f"ILPAdapter({self.spec!r}, backend={self.backend!r}, time_limit={self.time_limit}{gap}{relaxed})"
+        return f"ILPAdapter({self.spec!r}, backend={backend!r}, time_limit={self.time_limit}{gap}{relaxed})"
 
 
 def _settle(state: _State, x: Floats, costs: Floats, bounds: Bounds, deadline: Deadline) -> Floats | None:
@@ -390,12 +452,21 @@ def _settle(state: _State, x: Floats, costs: Floats, bounds: Bounds, deadline: D
     return point if point is not None and program.holds(point, bounds) else None
 
 
-def _proven_gap(objective: float, bound: float | None) -> float:
-    """By how much of the objective it exceeds the bound; infinity where there is no bound, or nothing to relate to."""
-    away = math.inf if bound is None or not abs(bound) < INFINITE else objective - bound
-    if away <= 0.0:
-        return 0.0
-    return away / abs(objective) if objective else math.inf
+def _solvers(backend: str | Choice, program: Program) -> tuple[str, ...]:
+    if not isinstance(backend, Choice):
+        return fitting(backend, program)
+    for name in backend.solvers:
+        fitting(name, program)  # raises where one does not fit
+    return backend.solvers
+
+
+def _same_ortools(choice: Choice) -> Choice:
+    if choice.ortools != ORTOOLS:
+        raise ValueError(
+            f'expected a choice made with this OR-Tools, {ORTOOLS}, got {choice!r}; let backend="auto" choose again, '
+            "and write down what it says"
+        )
+    return choice
 
 
 def _seconds(time_limit: float | datetime.timedelta | None) -> float | None:
@@ -408,26 +479,6 @@ def _seconds(time_limit: float | datetime.timedelta | None) -> float | None:
             "None sets no limit"
         )
     return seconds
-
-
-def _gap(relative_gap: float) -> float:
-    if isinstance(relative_gap, bool) or not is_finite(relative_gap) or relative_gap < 0:
-        raise ValueError(f"expected relative_gap to be a number of at least 0, such as 0.01, got {relative_gap!r}")
-    return float(relative_gap)
-
-
-def _relaxed(relaxed: bool, backend: str, gap: float) -> bool:
-    if not isinstance(relaxed, bool | np.bool_):
-        raise TypeError(f"expected relaxed to be True or False, got {relaxed!r}")
-    if relaxed and gap:
-        raise ValueError(
-            f"relaxed=True solves a linear program, to its optimum: expected no relative_gap beside it, got {gap}"
-        )
-    if relaxed and str(backend).lower().replace("-", "_") == "cp_sat":
-        raise ValueError(
-            f'backend {backend!r} takes integer variables only, and relaxed=True has none; take "auto", which is "glop"'
-        )
-    return bool(relaxed)
 
 
 def _num_ones(spec: ILPSpec) -> float | None:

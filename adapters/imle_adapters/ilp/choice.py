@@ -1,54 +1,175 @@
-"""Which backend solves a program."""
+"""What `backend="auto"` has chosen for a program, and the trial that it chooses by."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import NamedTuple
+
 import numpy as np
 
-from imle_adapters.ilp.engines import cp_sat
-from imle_adapters.ilp.engines.backends import available_backends
-from imle_adapters.ilp.program import Bounds, Program
+from imle_adapters.ilp.engines.engine import Claim
+from imle_adapters.ilp.engines.fit import unfit_bounds
+from imle_adapters.ilp.engines.portfolio import Portfolio
+from imle_adapters.ilp.program import Bounds
+from imle_adapters.ilp.spec import Floats
+
+ORTOOLS: str = version("ortools")
+
+DEFAULT_WORK = 1.0
+"""The limit of work, in the first round, of solvers that no trial has shown at work."""
+
+INSTANCES = 8
+"""How many instances a trial takes at most."""
+
+_FIRST = 0.05  # the limit of work in the first round of a race
+_GROWTH = 4.0  # of the limit from round to round
+_LARGEST = 4.0  # no limit is larger
+_ENOUGH = 6.0  # the trial ends where all races have taken more
+_WORSE = 2.0  # times the winner's work: what others get
+_HOPELESS = 4.0  # times the least work in the first race: a solver leaves the trial
+_CLOSE = 1.5  # the same, after many races
+_DOUBT = 2.0  # times less work must another kind of solver need: two kinds count with an error
+_STRAGGLER = 10.0  # times the longest solve
+_SOON = 0.1  # nothing that took less is a straggler
 
 
-def choose(backend: str, program: Program) -> str:
-    """The name of the backend to use for a program."""
-    names = available_backends()
-    name = str(backend).lower().replace("-", "_")
-    whole = bool(program.integrality.any())
-    if name == "auto":
-        binary = whole and bool(((program.bounds.lb >= 0.0) & (program.bounds.ub <= 1.0)).all())
-        preferred: list[str] = ["glop", "cp_sat", "scip"] if binary else ["glop", "scip"]
-        return next(name for name in (*preferred, *names) if name in names and unfit(name, program) is None)
-    if name not in names:
-        known = ", ".join(names)
-        raise ValueError(f'expected backend "auto" or one of {known} in this OR-Tools, got {backend!r}')
-    reason = unfit(name, program)
-    if reason is not None:
-        others = ", ".join(other for other in names if unfit(other, program) is None)
-        raise ValueError(f"backend {name!r} cannot take this program: {reason}; take one of {others}")
-    return name
+@dataclass(frozen=True)
+class Choice:
+    """How `ILPAdapter` solves a program. `ILPAdapter(spec, choice)` solves as the adapter whose `choice` it was.
+
+    Attributes:
+        solvers: names of backends. The first has the first turn at each instance; one that has not ended it within
+            the limit gives way to the next, and so on in rounds in which the limit grows.
+        work: the limit of the first round, counted as solvers count: about seconds.
+        search: whether the compiled search goes before all of them.
+        ortools: the version of OR-Tools whose solvers were tried. Another may do other work, and return another of
+            several optima.
+    """
+
+    solvers: tuple[str, ...]
+    work: float = DEFAULT_WORK
+    search: bool = True
+    ortools: str = ORTOOLS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "solvers", tuple(self.solvers))  # JSON has lists
 
 
-def unfit(backend: str, program: Program) -> str | None:
-    """Why a backend cannot solve a program exactly, or None if it can."""
-    if backend == "glop" and program.integrality.any() and program.unimodular is None:
-        return (
-            f"it solves linear programs, and {int(program.integrality.sum())} variables are integer "
-            "(integrality=False is the relaxation) in rows not known to be totally unimodular"
-        )
-    if backend == "cp_sat":
-        return cp_sat.unfit(program)
-    return unfit_bounds(backend, program, program.bounds)
+class Solve(NamedTuple):
+    """A solve in a trial.
+
+    Attributes:
+        done: whether it was solved.
+        work: what it took.
+        objective: of the best solution found, infinite without one.
+    """
+
+    done: bool
+    work: float
+    objective: float
 
 
-def unfit_bounds(backend: str, program: Program, bounds: Bounds) -> str | None:
-    """Why a backend cannot take bounds, or None if it can."""
-    if backend == "cp_sat":
-        return cp_sat.unfit_bounds(bounds)
-    endless = program.integrality & ~(np.isfinite(bounds.lb) & np.isfinite(bounds.ub))
-    if backend == "cbc" and endless.any():
-        # Measured with CBC 2.10.12 of OR-Tools 9.15: suboptimal and infeasible points with status OPTIMAL.
-        return (
-            "CBC gives wrong answers for integer variables without finite bounds, such as variable "
-            f"{int(np.argmax(endless))}"
-        )
-    return None
+def choose(
+    portfolio: Portfolio, solvers: Sequence[str], costs: Floats, bounds: Sequence[Bounds], seconds: float | None
+) -> tuple[tuple[str, ...], float]:
+    """Has solvers of a portfolio try instances: the best of them, and what makes a straggler, see `try_out`.
+
+    Args:
+        portfolio: whose engines are used.
+        solvers: names, in the order that counts without a trial.
+        costs: (N, n).
+        bounds: N of them.
+        seconds: the time limit of an instance; None: none.
+    """
+
+    def solve(name: str, instance: int, work: float) -> Solve:
+        if portfolio.stopped or unfit_bounds(name, portfolio.program, bounds[instance]) is not None:
+            return Solve(False, work, np.inf)
+        claim, x, done, _ = portfolio.engine(name).minimize(costs[instance], bounds[instance], seconds, work)
+        objective = np.inf if x is None else float(costs[instance] @ x)
+        return Solve(claim in (Claim.OPTIMAL, Claim.NO_OPTIMUM), done, objective)
+
+    return try_out(solvers, len(costs), solve)
+
+
+def try_out(
+    solvers: Sequence[str], instances: int, solve: Callable[[str, int, float], Solve]
+) -> tuple[tuple[str, ...], float]:
+    """Has solvers race on one instance after another, and orders them by the work that they do.
+
+    Args:
+        solvers: names, in the order that counts without a trial.
+        instances: how many there are.
+        solve: `solve(name, instance, work)` tries an instance within a limit of work.
+
+    Returns:
+        The solvers, the best first and then the best of another kind, and from which work on an instance is a
+        straggler.
+    """
+    doubts = {name: 1.0 if _kind(name) == _kind(solvers[0]) else _DOUBT for name in solvers}
+    taken: dict[str, list[float]] = {name: [] for name in solvers}
+
+    def doubtful(name: str, instance: int, work: float) -> Solve:
+        result = solve(name, instance, work / doubts[name])
+        return result._replace(work=doubts[name] * result.work)
+
+    def mean(name: str) -> float:
+        return sum(taken[name]) / max(1, len(taken[name]))
+
+    running, spent = list(solvers), 0.0
+    for instance in range(instances):
+        results = _race(sorted(running, key=mean), instance, doubtful)
+        spent += sum(result.work for result in results.values())
+        for name, result in results.items():
+            taken[name].append(_worth(result, results.values()))
+        least = min(map(mean, running))
+        much = max(_CLOSE, _HOPELESS / (instance + 1))
+        running = [name for name in running if mean(name) <= much * least]
+        if len(running) == 1 or spent > _ENOUGH:
+            break
+    ranking = sorted(solvers, key=lambda name: (name not in running, mean(name)))
+    others = sorted(ranking[1:], key=lambda name: _kind(name) == _kind(ranking[0]))
+    longest = max(taken[ranking[0]]) / doubts[ranking[0]]
+    return (ranking[0], *others[:1], *(name for name in ranking[1:] if name != others[0])), max(
+        _SOON, _STRAGGLER * longest
+    )
+
+
+def _kind(solver: str) -> str:
+    return solver.removesuffix("_no_cuts")
+
+
+def _race(solvers: Sequence[str], instance: int, solve: Callable[[str, int, float], Solve]) -> dict[str, Solve]:
+    """Who needs how much work, in rounds with a growing limit until somebody is done, and a last one for the others."""
+    results: dict[str, Solve] = {}
+
+    def give_turns(limit: float) -> None:
+        for name in solvers:
+            fastest = min((result.work for result in results.values() if result.done), default=np.inf)
+            allowed = min(limit, _WORSE * fastest)
+            known = results.get(name)
+            if known is None or (not known.done and known.work < allowed):
+                results[name] = solve(name, instance, allowed)
+
+    limit = _FIRST
+    give_turns(limit)
+    while limit < _LARGEST and not any(result.done for result in results.values()):
+        limit = min(_LARGEST, _GROWTH * limit)
+        give_turns(limit)
+    if any(result.done for result in results.values()):
+        give_turns(np.inf)
+    return results
+
+
+def _worth(result: Solve, results: Collection[Solve]) -> float:
+    """The work that a result counts as, beside the others of its race."""
+    if result.done:
+        return result.work
+    fastest = min((other.work for other in results if other.done), default=None)
+    if fastest is not None:
+        return _HOPELESS * max(result.work, fastest)
+    # Nobody is done: it is the best solution that counts.
+    best = min(other.objective for other in results)
+    return _LARGEST if result.objective <= best else _HOPELESS * _LARGEST

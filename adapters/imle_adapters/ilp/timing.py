@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imle_adapters.ilp.adapter import ILPAdapter
-from imle_adapters.ilp.choice import unfit
 from imle_adapters.ilp.engines.backends import available_backends
+from imle_adapters.ilp.engines.fit import unfit
 from imle_adapters.ilp.program import Program
 from imle_adapters.ilp.spec import ILPSpec
 from imle_solvers.errors import InputError

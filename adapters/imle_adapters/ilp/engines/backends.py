@@ -18,24 +18,31 @@ from imle_adapters.ilp.engines.cp_sat import CpSatEngine
 from imle_adapters.ilp.engines.engine import Claim, Engine
 from imle_adapters.ilp.engines.glop import GlopEngine, UnimodularEngine
 from imle_adapters.ilp.engines.highs import HighsEngine
-from imle_adapters.ilp.engines.wrapped import cbc, scip
+from imle_adapters.ilp.engines.wrapped import ScipEngine, cbc
 from imle_adapters.ilp.program import Program
 from imle_adapters.ilp.spec import ILPSpec
 
 
 def _glop(program: Program, gap: float) -> Engine:
     rows = program.unimodular
-    return GlopEngine(program) if rows is None else UnimodularEngine(program, rows, functools.partial(scip, gap=gap))
+    return (
+        GlopEngine(program) if rows is None else UnimodularEngine(program, rows, functools.partial(ScipEngine, gap=gap))
+    )
 
 
 ENGINES: dict[str, Callable[[Program, float], Engine]] = {
-    "scip": scip,
+    "scip": ScipEngine,
+    "scip_no_cuts": functools.partial(ScipEngine, cuts=False),
     "highs": HighsEngine,
     "glop": _glop,
     "cbc": cbc,
     "cp_sat": CpSatEngine,
+    "cp_sat_no_cuts": functools.partial(CpSatEngine, cuts=False),
 }
 """By name: an engine for a program and a relative gap, within which it may stop."""
+
+COUNTING = ("cp_sat", "cp_sat_no_cuts", "scip", "scip_no_cuts")
+"""Those that count their work, and can be stopped: what "auto" chooses from, in this order without more knowledge."""
 
 
 @functools.cache

@@ -76,10 +76,14 @@ def integer_costs(costs: Floats, bounds: Bounds) -> tuple[NDArray[np.int64], flo
 
 
 class CpSatEngine:
-    """CP-SAT with the rows of a program scaled to integers."""
+    """CP-SAT with the rows of a program scaled to integers.
 
-    def __init__(self, program: Program, gap: float = 0.0) -> None:
+    Without cuts it takes 0.3 to 0.7 times as long on most families, and far longer on some.
+    """
+
+    def __init__(self, program: Program, gap: float = 0.0, *, cuts: bool = True) -> None:
         self._gap = gap
+        self._cuts = cuts
         self._scales, rows = _integer_rows(program)
         self._magnitudes = abs(program.matrix)
         self._model = cp_model.CpModel()
@@ -91,10 +95,10 @@ class CpSatEngine:
         self._bounds: Bounds | None = None
         self._solver: cp_model.CpSolver | None = None
 
-    def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
-        """Minimises costs @ x, (n,), within bounds."""
+    def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None, work: float | None = None) -> Outcome:
+        """Minimises costs @ x, (n,), within bounds; work is deterministic time."""
         if not self._move_to(bounds):
-            return Outcome(Claim.NO_OPTIMUM)
+            return Outcome(Claim.NO_OPTIMUM, None)
         integers, _ = integer_costs(costs, bounds)
         self._model.minimize(cp_model.LinearExpr.weighted_sum(self._variables, integers.tolist()))
         solver = self._solver = cp_model.CpSolver()
@@ -103,19 +107,24 @@ class CpSatEngine:
         # With one worker clauses are otherwise not in the linear relaxation at all, and set covers have no bound.
         solver.parameters.linearization_level = 2
         solver.parameters.cp_model_probing_level = 0  # half of the time on assignments, and next to no loss elsewhere
+        solver.parameters.cut_level = int(self._cuts)
         solver.parameters.random_seed = 0
         solver.parameters.relative_gap_limit = self._gap
         solver.parameters.absolute_gap_limit = 0.0
         if seconds is not None:
             solver.parameters.max_time_in_seconds = seconds
+        if work is not None:
+            solver.parameters.max_deterministic_time = work
         claim = _STATUS.get(solver.solve(self._model), Claim.FAILED)
+        response = solver.response_proto
         if claim not in (Claim.OPTIMAL, Claim.FEASIBLE):
-            return Outcome(claim)
-        x = np.array(solver.response_proto.solution, dtype=np.float64)
+            return Outcome(claim, None, response.deterministic_time)
+        x = np.array(response.solution, dtype=np.float64)
         costs = scaled(costs)
         largest = np.abs(integers).argmax()
         unit = costs[largest] / integers[largest] if integers[largest] else 0.0  # what 1 of the integer objective is
-        return Outcome(claim, x, float(costs @ x - unit * (solver.objective_value - solver.best_objective_bound)))
+        bound = float(costs @ x - unit * (solver.objective_value - solver.best_objective_bound))
+        return Outcome(claim, x, response.deterministic_time, bound)
 
     def stop(self) -> None:
         """Ends `minimize` in another thread."""

@@ -54,12 +54,12 @@ class GlopEngine:
         solver.solve(model)
         status = solver.status()
         if status == _Status.NOT_SOLVED and seconds is not None:
-            return Outcome(Claim.LIMIT)
+            return Outcome(Claim.LIMIT, None)
         claim = _CLAIMS.get(status, Claim.FAILED)
         if claim not in (Claim.OPTIMAL, Claim.FEASIBLE):
-            return Outcome(claim)
+            return Outcome(claim, None)
         x = solver.variable_values()
-        return Outcome(claim, x, float(costs @ x) if claim is Claim.OPTIMAL else None)
+        return Outcome(claim, x, bound=float(costs @ x) if claim is Claim.OPTIMAL else None)
 
     def stop(self) -> None:
         """Ends `minimize` in another thread."""
@@ -85,13 +85,13 @@ class UnimodularEngine:
         deadline = Deadline(seconds)
         whole = self._whole(bounds)
         if whole.crossed:
-            return Outcome(Claim.NO_OPTIMUM)
-        claim, x, _ = self._relaxation.minimize(costs, whole, deadline.left())
+            return Outcome(Claim.NO_OPTIMUM, None)
+        claim, x, *_ = self._relaxation.minimize(costs, whole, deadline.left())
         if claim in (Claim.NO_OPTIMUM, Claim.LIMIT):
-            return Outcome(claim)
+            return Outcome(claim, None)
         point = None if x is None else self._program.round(x, bounds)
         if point is not None and self._holds(point, whole):
-            return Outcome(claim, point, float(scaled(costs) @ point) if claim is Claim.OPTIMAL else None)
+            return Outcome(claim, point, bound=float(scaled(costs) @ point) if claim is Claim.OPTIMAL else None)
         return self._fallback.minimize(costs, bounds, deadline.left())
 
     def stop(self) -> None:

@@ -46,12 +46,12 @@ class HighsEngine:
         try:
             result = mathopt.solve(self._model, mathopt.SolverType.HIGHS, params=self._parameters)
         except Exception:  # MathOpt raises on results that it finds odd
-            return Outcome(Claim.FAILED)
+            return Outcome(Claim.FAILED, None)
         claim = _HIGHS_CLAIMS.get(result.termination.reason, Claim.FAILED)
         if claim in (Claim.OPTIMAL, Claim.FEASIBLE):
             x = np.array(result.variable_values(self._variables), dtype=np.float64)
-            return Outcome(claim, x, result.termination.objective_bounds.dual_bound)
-        return Outcome(claim)
+            return Outcome(claim, x, bound=result.termination.objective_bounds.dual_bound)
+        return Outcome(claim, None)
 
     def stop(self) -> None:
         """Nothing: HiGHS does not listen to MathOpt's interrupter."""
