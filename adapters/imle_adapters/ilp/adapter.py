@@ -16,7 +16,7 @@ import numpy as np
 from imle_adapters.ilp.approximation import check_gap, check_relaxed, proven_gap
 from imle_adapters.ilp.choice import DEFAULT_WORK, INSTANCES, ORTOOLS, Choice, choose
 from imle_adapters.ilp.engines import cp_sat
-from imle_adapters.ilp.engines.backends import ENGINES
+from imle_adapters.ilp.engines.backends import COUNTING, ENGINES
 from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, scaled
 from imle_adapters.ilp.engines.fit import fitting, unfit_bounds
 from imle_adapters.ilp.engines.portfolio import Portfolio
@@ -457,6 +457,8 @@ def _solvers(backend: str | Choice, program: Program) -> tuple[str, ...]:
         return fitting(backend, program)
     for name in backend.solvers:
         fitting(name, program)  # raises where one does not fit
+        if len(backend.solvers) > 1 and name not in COUNTING:
+            raise ValueError(f"expected solvers that count their work, {', '.join(COUNTING)}, got {name!r}")
     return backend.solvers
 
 

@@ -14,6 +14,7 @@ from imle_adapters.ilp.engines.fit import unfit_bounds
 from imle_adapters.ilp.engines.portfolio import Portfolio
 from imle_adapters.ilp.program import Bounds
 from imle_adapters.ilp.spec import Floats
+from imle_solvers.arguments import is_finite
 
 ORTOOLS: str = version("ortools")
 
@@ -39,9 +40,12 @@ _SOON = 0.1  # nothing that took less is a straggler
 class Choice:
     """How `ILPAdapter` solves a program. `ILPAdapter(spec, choice)` solves as the adapter whose `choice` it was.
 
+    Raises:
+        ValueError: no solvers, or one twice, or a limit that is not positive.
+
     Attributes:
-        solvers: names of backends. The first has the first turn at each instance; one that has not ended it within
-            the limit gives way to the next, and so on in rounds in which the limit grows.
+        solvers: names of backends that count their work, or one of any. The first has the first turn at each instance;
+            one that has not ended it within the limit gives way to the next, and so on, in rounds with larger limits.
         work: the limit of the first round, counted as solvers count: about seconds.
         search: whether the compiled search goes before all of them.
         ortools: the version of OR-Tools whose solvers were tried. Another may do other work, and return another of
@@ -54,7 +58,12 @@ class Choice:
     ortools: str = ORTOOLS
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "solvers", tuple(self.solvers))  # JSON has lists
+        names = () if isinstance(self.solvers, str) else tuple(self.solvers)  # JSON has lists
+        if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"expected solvers to be different names, the best first, got {self.solvers!r}")
+        if isinstance(self.work, bool) or not is_finite(self.work) or self.work <= 0:
+            raise ValueError(f"expected work to be a positive number, got {self.work!r}")
+        object.__setattr__(self, "solvers", names)
 
 
 class Solve(NamedTuple):
