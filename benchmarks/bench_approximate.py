@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec
 from imle_solvers import SolverLayer, SPOPlusLoss
+from imle_solvers.deferred import wait_for_kernels
 
 FEATURES, DEGREE, BATCH = 5, 4, 20
 USED = 1e-6  # the share of a column from which on the relaxation uses it
@@ -96,6 +97,7 @@ def compare(family: ILPSpec, seed: int, instances: int, epochs: int) -> dict[str
     for name, setting in SETTINGS.items():
         layer = _layer(family, setting)
         layer.map(train.prices[:1])  # which builds the state
+        wait_for_kernels()
         layer.stats().reset()
         begin = time.perf_counter()
         weights = fit(layer, train, start, epochs, seed)

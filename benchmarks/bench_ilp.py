@@ -29,6 +29,7 @@ from torch import Tensor
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec, available_backends
 from imle_solvers import IMLE, SerialExecutor, SolverLayer, SumOfGamma, Target
+from imle_solvers.deferred import wait_for_kernels
 
 SAMPLES, KAPPA, STEP = 5, 5.0, 10.0
 Step = Callable[[Tensor], Any]  # forward and backward of a batch (B, n)
@@ -86,6 +87,7 @@ def compare_backends(instances: int, limit: float, data: Path | None) -> None:
             adapter = ILPAdapter(spec, backend, time_limit=limit)
             with SerialExecutor() as executor:
                 executor.solve(adapter, thetas[:1].copy())
+                wait_for_kernels()
                 begin = time.perf_counter()
                 solved = executor.solve(adapter, thetas.copy())
                 seconds[backend] = time.perf_counter() - begin
@@ -120,6 +122,7 @@ def train(items: int, limits: int, batch: int, slow_batch: int, rounds: int) -> 
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
         for step, _ in contenders.values():
             forward_and_backward(step, thetas[:1])  # compiles, loads, starts workers
+            wait_for_kernels()
         for _ in range(rounds):
             for name, (step, size) in contenders.items():
                 start = time.perf_counter()
@@ -231,6 +234,7 @@ def solve(name: str, adapters: dict[str, ILPAdapter], sizes: dict[str, int], rou
     thetas = np.random.default_rng(1).random((max(sizes.values()), *shape)) + 0.1
     common = min(sizes.values())
     states = {contender: adapter.build() for contender, adapter in adapters.items()}
+    wait_for_kernels()
     seconds: dict[str, list[float]] = {contender: [] for contender in adapters}
     values = {}
     for _ in range(rounds):

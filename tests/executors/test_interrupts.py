@@ -34,6 +34,8 @@ from imle_solvers.executors import base
 from tests.cases import CASES
 from tests.programs import Program
 
+pytestmark = pytest.mark.usefixtures("compiled_search")
+
 SOLVERS = [*available_backends()]
 
 
@@ -261,6 +263,7 @@ def test_what_a_signal_handler_raises_arrives_as_it_is_and_the_layer_works_again
     signal.signal(signal.SIGALRM, ring)
     adapter, thetas = hard("scip")
     with SerialExecutor() as executor:
+        executor.solve(adapter, np.zeros((1, 150)))  # builds the state
         signal.setitimer(signal.ITIMER_REAL, 0.7)
         try:
             executor.solve(adapter, thetas.copy())

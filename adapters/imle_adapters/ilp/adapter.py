@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import functools
 import logging
-import math
 import threading
 import time
 from dataclasses import dataclass
@@ -13,18 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from imle_adapters.ilp.approximation import check_gap, check_relaxed, proven_gap
-from imle_adapters.ilp.choice import DEFAULT_WORK, INSTANCES, ORTOOLS, Choice, choose
+from imle_adapters.ilp.choice import DEFAULT_WORK, INSTANCES, Choice, choose, same_ortools
 from imle_adapters.ilp.engines import cp_sat
 from imle_adapters.ilp.engines.backends import COUNTING, ENGINES
 from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, scaled
 from imle_adapters.ilp.engines.fit import fitting, unfit_bounds
 from imle_adapters.ilp.engines.portfolio import Portfolio
 from imle_adapters.ilp.engines.search import Search
+from imle_adapters.ilp.limits import checked_gap, checked_relaxed, proven_gap, seconds_of
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
 from imle_solvers.arguments import explain_arguments
+from imle_solvers.deferred import Deferred
 from imle_solvers.errors import AdapterError, InputError
 from imle_solvers.gaps import gather_gaps
 from imle_solvers.status import Status
@@ -43,9 +43,14 @@ class _State:
     program: Program
     solvers: tuple[str, ...]
     engine: Engine
-    search: Search | None = None
+    deferred: Deferred[Search | None] | None = None
     linear: Engine | None = None
     stopped: bool = False
+
+    @property
+    def search(self) -> Search | None:
+        """The search, if it is worth while, once its kernels are compiled. Until then the backend solves all."""
+        return None if self.deferred is None else self.deferred.get()
 
     def relaxation(self) -> Engine:
         """GLOP on the rows of the program without integrality; made when first needed."""
@@ -79,7 +84,8 @@ class ILPAdapter(SolverAdapter):
     by a compiled branch and bound first, where a trial shows that it can. It solves a batch outside the GIL, in
     microseconds for each of a few dozen variables, and answers only where that is sure to be what every exact solver
     answers: the optimum is better than all other points by more than 1e-7 of the sum of |theta| * max |x|. Ties, and
-    what takes it too long, it leaves to the backend.
+    what takes it too long, it leaves to the backend; and all, while a process of its own compiles it, on a machine's
+    first use.
 
     Programs with integer variables only need no branching if their rows are totally unimodular: paths, flows,
     assignments and other bipartite matchings, schedules of intervals, as `unimodular.unimodular_rows` recognises them
@@ -123,9 +129,10 @@ class ILPAdapter(SolverAdapter):
         Args:
             spec: the program.
             backend: "cp_sat" (see above), "scip", both also as "cp_sat_no_cuts" and "scip_no_cuts", "cbc" (integer
-                variables need finite bounds), "highs" or "glop" (linear programs, and integer ones with totally
-                unimodular rows). "auto" is GLOP for what that can take, and otherwise what a trial chooses. A
-                `Choice` is what another adapter's trial has chosen.
+                variables need finite bounds), "highs" (finite bounds of integer variables may not be beyond 1e6),
+                "glop" (linear programs, and integer ones with totally unimodular rows), or "gurobi" or "xpress", where
+                you have library and licence. "auto" is GLOP for what that can take, and otherwise what a trial
+                chooses. A `Choice` is what another adapter's trial has chosen.
             time_limit: seconds for one instance. A solve that reaches it ends FEASIBLE with the best solution
                 found, or TIMEOUT without one; such solutions are not reproducible.
             compiled: False leaves all to the backend. The solutions are the same.
@@ -135,25 +142,26 @@ class ILPAdapter(SolverAdapter):
             relaxed: whether to solve the linear relaxation instead. Solutions may be fractions; rounding is yours.
 
         Raises:
-            TypeError: spec is not an ILPSpec, relaxed no truth value.
-            ValueError: the spec is infeasible, the backend is unknown or cannot hold it, the time limit is not
-                positive, or the gap is no number of at least 0, or above 0 for the relaxation.
+            TypeError: spec is not an ILPSpec, the backend no text, or relaxed no truth value.
+            ValueError: the spec is infeasible, the backend is unknown, not there or cannot hold it, the time limit is
+                not positive, or the gap is no number of at least 0, or above 0 for the relaxation.
         """
         if not isinstance(spec, ILPSpec):
             raise TypeError(f"expected an ILPSpec, got {type(spec).__name__}; make one with ILPSpec(...)")
         self.spec = spec
         self.sense: Sense = spec.sense
         self.instance_shape: Shape = spec.shape
-        self.time_limit: float | None = _seconds(time_limit)
+        self.time_limit: float | None = seconds_of(time_limit)
         self.compiled: bool = bool(compiled)
-        self.relative_gap: float = check_gap(relative_gap)
-        self.relaxed: bool = check_relaxed(relaxed, backend, self.relative_gap)
+        self.relative_gap: float = checked_gap(relative_gap)
+        self.relaxed: bool = checked_relaxed(relaxed, backend, self.relative_gap)
         self._program = Program.of(spec).relaxed() if self.relaxed else Program.of(spec)
-        self.choice: Choice | None = _same_ortools(backend) if isinstance(backend, Choice) else None
+        self.choice: Choice | None = same_ortools(backend) if isinstance(backend, Choice) else None
         self._solvers: tuple[str, ...] = _solvers(backend, self._program)
         self._undecided = self.choice is None and len(self._solvers) > 1
+        self._trial: tuple[_State, Floats, Context] | None = None
         self._branches = bool(self._program.integrality.any()) and self.backend != "glop"
-        # All five release the GIL. Those that cannot be stopped get processes, which can, and CBC's driver is not
+        # All release the GIL. Those that cannot be stopped get processes, which can, and CBC's driver is not
         # documented to be thread-safe.
         self.in_process: bool = self.backend not in ("cbc", "highs")
         self.parallelism = Parallelism.THREADS if self.in_process else Parallelism.PROCESSES
@@ -183,14 +191,16 @@ class ILPAdapter(SolverAdapter):
         return whole and unit and not {"lb", "ub"} & set(context)
 
     def build(self) -> _State:
-        """Loads the program into the solver, and tries the compiled search on it."""
+        """Loads the program into the solver, and tries the compiled search on it, if its kernels are there."""
         if self.choice is not None:
-            _same_ortools(self.choice)  # a worker may have another
+            same_ortools(self.choice)  # a worker may have another
         state = self._load()
-        if self.compiled and (self.choice is None or self.choice.search):
+        if self.compiled and (self.choice is None or self.choice.search) and Search.takes(self._program):
             objective = self.spec.objective
             typical = None if objective is None else self._costs(objective[None])[0]
-            state.search = Search.of(self._program, typical)
+            state.deferred = Deferred(functools.partial(Search.of, self._program, typical))
+            # With a gap the backend's solutions may be others, which must not depend on what has been compiled.
+            (state.deferred.get_now if self.relative_gap else state.deferred.get)()
         return state
 
     def _load(self) -> _State:
@@ -234,35 +244,43 @@ class ILPAdapter(SolverAdapter):
         if self._undecided and len(thetas):
             with _CHOOSING:
                 if self._undecided:
-                    self._choose(thetas[:INSTANCES], {name: array[:INSTANCES] for name, array in rows.items()})
+                    context = {name: array[:INSTANCES].copy() for name, array in rows.items()}
+                    self._trial = self._trial or (self.build(), self._costs(thetas[:INSTANCES]), context)
+                    self._choose(*self._trial)
 
-    def _choose(self, thetas: FloatArray, context: Context) -> None:
-        """Tries the solvers on what the compiled search leaves of the first instances."""
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_trial": None}
+
+    def _choose(self, state: _State, costs: Floats, context: Context) -> None:
+        """Tries the solvers on what the compiled search leaves of the first instances, once it is compiled."""
         begin = time.monotonic()
-        state = self.build()
-        costs = self._costs(thetas)
         left, search = list(range(len(costs))), state.search
+        if state.deferred is not None and state.deferred.pending:
+            return
         if search is not None:
             found = search.solve(costs, self._bounds(context, len(costs)))
             left = np.flatnonzero(~(found.solved | found.infeasible)).tolist()
         if not left:
             self._decide(Choice(self._solvers))
             return
-        # One or two instances say little, so they come again with other prices.
-        factors = np.random.default_rng(0).uniform(0.8, 1.2, (INSTANCES, costs.shape[1]))
-        rows = [left[i % len(left)] for i in range(max(len(left), INSTANCES // 2))]
-        tried = np.array([costs[row] * (factors[i] if i >= len(left) else 1) for i, row in enumerate(rows)])
-        bounds = [self._bounds({name: array[row] for name, array in context.items()}) for row in rows]
+        bounds = [self._bounds({name: array[row] for name, array in context.items()}) for row in left]
         portfolio = Portfolio(self._program, self._solvers, DEFAULT_WORK, self.relative_gap)
-        with Waiting(lambda: f"{self!r} has tried solvers for ten seconds, to choose one; {self.limit_advice}"):
+        with Waiting(
+            lambda: (
+                f"{self!r} has tried solvers for ten seconds, to choose one; backend=... of a name, or the Choice "
+                f"that it comes to, needs no trial, and {self.limit_advice}"
+            )
+        ):
             solvers, work = call_interruptibly(
-                lambda: choose(portfolio, self._solvers, tried, bounds, self.time_limit), portfolio.stop, repr(self)
+                lambda: choose(portfolio, self._solvers, costs[left], bounds, self.time_limit),
+                portfolio.stop,
+                repr(self),
             )
         self._decide(Choice(solvers, work, search is not None and 2 * len(left) <= len(costs)))
-        _log.info("%r was chosen in %.1f s, by %d instances", self, time.monotonic() - begin, len(rows))
+        _log.info("%r was chosen in %.1f s", self, time.monotonic() - begin)
 
     def _decide(self, choice: Choice) -> None:
-        self.choice, self._solvers, self._undecided = choice, choice.solvers, False
+        self.choice, self._solvers, self._undecided, self._trial = choice, choice.solvers, False, None
         self.revision += 1
 
     def solve_batch(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
@@ -270,9 +288,10 @@ class ILPAdapter(SolverAdapter):
 
         Where there is a search, "solved by search" and "left to the backend" are counted.
         """
-        if state.search is None or (self.choice is not None and not self.choice.search):
+        search = state.search
+        if search is None or (self.choice is not None and not self.choice.search):
             return self._solve_by_backend(state, thetas, context)
-        found = state.search.solve(self._costs(thetas), self._bounds(context, len(thetas)))
+        found = search.solve(self._costs(thetas), self._bounds(context, len(thetas)))
         values = found.values[:, self.spec.theta_index].reshape(thetas.shape).astype(thetas.dtype)
         statuses = np.where(found.infeasible, Status.INFEASIBLE, Status.OPTIMAL).astype(np.uint8)
         rest = np.flatnonzero(~(found.solved | found.infeasible))
@@ -319,6 +338,9 @@ class ILPAdapter(SolverAdapter):
         if bounds.crossed:
             return None, Status.INFEASIBLE
         costs = self._costs(theta[None])[0]
+        if self.relative_gap == 0:  # a gap is relative to the whole objective
+            # Fixed variables have no say, or a mask over huge costs leaves nothing of the others at their scale.
+            costs = np.where(bounds.lb == bounds.ub, 0.0, costs)
         if self._branches and self._improves_forever(state, costs, bounds, deadline):
             # Branch and bound may search an unbounded tree forever, or stop anywhere in it: it must not start.
             return None, self._why_no_optimum(state, costs, bounds, deadline)
@@ -414,11 +436,11 @@ class ILPAdapter(SolverAdapter):
 
     def _improves_forever(self, state: _State, costs: Floats, bounds: Bounds, deadline: Deadline) -> bool:
         """Whether some direction of the recession cone lowers the costs."""
-        largest = np.abs(costs).max()
-        if bounds.finite or largest == 0.0:
+        if bounds.finite or not costs.any():
             return False
+        costs = scaled(costs)  # as they come, their sum may not be finite
         ray = state.relaxation().minimize(costs, bounds.directions(), deadline.left()).x
-        return ray is not None and bool(costs @ ray < -_RAY * largest)
+        return ray is not None and bool(costs @ ray < -_RAY * np.abs(costs).max())
 
     def __repr__(self) -> str:
         backend = self.choice or ("auto" if self._undecided else self.backend)
@@ -460,27 +482,6 @@ def _solvers(backend: str | Choice, program: Program) -> tuple[str, ...]:
         if len(backend.solvers) > 1 and name not in COUNTING:
             raise ValueError(f"expected solvers that count their work, {', '.join(COUNTING)}, got {name!r}")
     return backend.solvers
-
-
-def _same_ortools(choice: Choice) -> Choice:
-    if choice.ortools != ORTOOLS:
-        raise ValueError(
-            f'expected a choice made with this OR-Tools, {ORTOOLS}, got {choice!r}; let backend="auto" choose again, '
-            "and write down what it says"
-        )
-    return choice
-
-
-def _seconds(time_limit: float | datetime.timedelta | None) -> float | None:
-    if time_limit is None:
-        return None
-    seconds = time_limit.total_seconds() if isinstance(time_limit, datetime.timedelta) else float(time_limit)
-    if not 0.0 < seconds < math.inf:
-        raise ValueError(
-            f"expected time_limit to be a positive number of seconds or a timedelta, got {time_limit!r}; "
-            "None sets no limit"
-        )
-    return seconds
 
 
 def _num_ones(spec: ILPSpec) -> float | None:

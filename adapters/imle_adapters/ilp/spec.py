@@ -24,6 +24,8 @@ Bools = NDArray[np.bool_]
 INFINITE = 1e20
 """Bounds, and sides of rows, from here on count as infinite, as they do in the solvers."""
 
+_VANISHING = 1e-100  # coefficients below it are mistakes, and their reciprocals are hardly numbers
+
 
 @explain_arguments(
     c="theta is the objective: pass it to the layer, or keep one by objective=...",
@@ -46,10 +48,10 @@ class ILPSpec:
     Attributes:
         sense: "min" if theta are costs, "max" if they are scores.
         shape: of theta and of the solution, for one instance.
-        A_ub: (m_ub, n) CSR, float64; no rows if there are no inequalities.
+        A_ub: (m_ub, n) CSR, float64; no rows if there are no inequalities. Entries are 0, or of 1e-100 to 1e20.
         b_ub: (m_ub,); +inf, or 1e20 and more, switches a row off.
         A_eq: (m_eq, n) CSR, float64.
-        b_eq: (m_eq,).
+        b_eq: (m_eq,); below 1e20 in magnitude.
         lb: (n,), -inf for none.
         ub: (n,), +inf for none.
         integrality: (n,) of bool.
@@ -268,14 +270,16 @@ def _matrix(name: str, value: Any) -> Any:
             )
         matrix = scipy.sparse.csr_matrix(dense)
     matrix.sum_duplicates()
-    bad = ~np.isfinite(matrix.data)
+    matrix.eliminate_zeros()
+    bad = ~((np.abs(matrix.data) >= _VANISHING) & (np.abs(matrix.data) < INFINITE))
     if bad.any():
         where = int(np.argmax(bad))
-        row = int(np.searchsorted(matrix.indptr, where, side="right")) - 1
+        value, row = matrix.data[where], int(np.searchsorted(matrix.indptr, where, side="right")) - 1
+        sizes = f" of {_VANISHING:g} to {INFINITE:g} in magnitude, or 0" if np.isfinite(value) else ""
+        hint = "; scale the row" if np.isfinite(value) else ""
         raise ValueError(
-            f"expected finite coefficients, got {matrix.data[where]} in {name}[{row}, {matrix.indices[where]}]"
+            f"expected finite coefficients{sizes}, got {value} in {name}[{row}, {matrix.indices[where]}]{hint}"
         )
-    matrix.eliminate_zeros()
     return matrix
 
 
@@ -329,12 +333,16 @@ def _rows(kind: str, matrix: Any, rhs: ArrayLike | None, n: int) -> tuple[Any, F
 
 
 def check_right_hand_side(name: str, vector: Floats) -> None:
-    """Raises `ValueError` for entries of b_ub or b_eq that are no right-hand side."""
-    bad = ~np.isfinite(vector) if name == "b_eq" else np.isnan(vector) | (vector == -np.inf)
+    """Raises `ValueError` for entries of b_ub or b_eq that are no right-hand side, or that count as infinite."""
+    bad = ~(vector > -INFINITE)
+    if name == "b_eq":
+        bad |= vector >= INFINITE
     if bad.any():
         where = int(np.argmax(bad))
+        value = vector.flat[where]
         expected = "finite" if name == "b_eq" else "finite, or +inf for no limit"
-        raise ValueError(f"expected {name} to be {expected}, got {vector.flat[where]} in {name}[{where}]")
+        why = f"; from {INFINITE:g} on solvers take it for infinite, so scale the row" if np.isfinite(value) else ""
+        raise ValueError(f"expected {name} to be {expected}, got {value} in {name}[{where}]{why}")
 
 
 def _spread(name: str, value: ArrayLike, n: int) -> Floats:

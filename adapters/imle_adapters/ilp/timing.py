@@ -14,6 +14,7 @@ from imle_adapters.ilp.engines.backends import available_backends
 from imle_adapters.ilp.engines.fit import unfit
 from imle_adapters.ilp.program import Program
 from imle_adapters.ilp.spec import ILPSpec
+from imle_solvers.deferred import wait_for_kernels
 from imle_solvers.errors import InputError
 from imle_solvers.status import Status
 
@@ -125,6 +126,7 @@ def _try(adapter: ILPAdapter, thetas: Any, context: dict[str, Any], limit: float
     """Solves one instance after the other until one fails or the time is over."""
     adapter.check(thetas, context)
     state = adapter.build()
+    wait_for_kernels()
 
     def solves(row: int) -> bool:
         part = slice(row, row + 1)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec, available_backends
-from imle_adapters.ilp.approximation import proven_gap
 from imle_adapters.ilp.engines.engine import Claim, Outcome
 from imle_adapters.ilp.engines.portfolio import _better
+from imle_adapters.ilp.limits import proven_gap
 from imle_solvers import FenchelYoungLoss, SerialExecutor, SolveError, SolverLayer, Status
 from imle_solvers.solving.batch_solver import KNOWN
 

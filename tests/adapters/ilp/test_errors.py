@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse
 from ortools.math_opt.python import mathopt
 
-from imle_adapters.ilp import ILPAdapter, ILPSpec, available_backends
+from imle_adapters.ilp import ILPAdapter, ILPSpec
 from imle_solvers.errors import AdapterError
 from tests.adapters.ilp.instances import knapsack
 
@@ -99,11 +99,6 @@ def test_infeasible_programs_are_found_at_construction(backend: str, rows: dict[
 def test_infeasible_linear_programs() -> None:
     with pytest.raises(ValueError, match="expected a feasible program"):
         ILPAdapter(ILPSpec(sense="min", shape=1, A_ub=[[1.0]], b_ub=[-1.0]))
-
-
-def test_unknown_backends_list_those_there_are() -> None:
-    with pytest.raises(ValueError, match=f"one of {', '.join(available_backends())} in this.*got 'gurobi'"):
-        ILPAdapter(knapsack(4, 1), "gurobi")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ import numpy as np
 from imle_adapters.ilp.engines.cp_sat import CpSatEngine
 from imle_adapters.ilp.engines.engine import Claim, Engine
 from imle_adapters.ilp.engines.glop import GlopEngine, UnimodularEngine
-from imle_adapters.ilp.engines.highs import HighsEngine
+from imle_adapters.ilp.engines.libraries import supported
+from imle_adapters.ilp.engines.licensed import LICENSED
+from imle_adapters.ilp.engines.math_opt import gurobi, highs, xpress
 from imle_adapters.ilp.engines.wrapped import ScipEngine, cbc
 from imle_adapters.ilp.program import Program
 from imle_adapters.ilp.spec import ILPSpec
@@ -33,11 +35,13 @@ def _glop(program: Program, gap: float) -> Engine:
 ENGINES: dict[str, Callable[[Program, float], Engine]] = {
     "scip": ScipEngine,
     "scip_no_cuts": functools.partial(ScipEngine, cuts=False),
-    "highs": HighsEngine,
+    "highs": highs,
     "glop": _glop,
     "cbc": cbc,
     "cp_sat": CpSatEngine,
     "cp_sat_no_cuts": functools.partial(CpSatEngine, cuts=False),
+    "gurobi": gurobi,
+    "xpress": xpress,
 }
 """By name: an engine for a program and a relative gap, within which it may stop."""
 
@@ -47,13 +51,18 @@ COUNTING = ("cp_sat", "cp_sat_no_cuts", "scip", "scip_no_cuts")
 
 @functools.cache
 def available_backends() -> tuple[str, ...]:
-    """The names of the solvers that this build of OR-Tools has, for `ILPAdapter(backend=...)`."""
+    """The names of the free solvers that this build of OR-Tools has, for `ILPAdapter(backend=...)`.
+
+    Whether "gurobi" and "xpress" are there is found out where they are named, since that asks for a licence.
+    """
     program = Program.of(ILPSpec(sense="min", shape=1, ub=1, integrality=True))
-    return tuple(name for name, engine in ENGINES.items() if _works(engine, program))
+    return tuple(name for name, engine in ENGINES.items() if name not in LICENSED and _works(name, engine, program))
 
 
-def _works(engine: Callable[[Program, float], Engine], program: Program) -> bool:
+def _works(name: str, engine: Callable[[Program, float], Engine], program: Program) -> bool:
     try:
+        if name == "highs":  # asked, not tried, so that MathOpt is imported where it is used
+            return supported(name)
         return engine(program, 0.0).minimize(np.ones(1), program.bounds, None)[0] is Claim.OPTIMAL
     except Exception:  # a build without the solver has no one exception for it
         return False

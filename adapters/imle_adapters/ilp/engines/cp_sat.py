@@ -23,6 +23,9 @@ ROUNDED = 1e-12
 Far more than the rounding errors of such coefficients, as of 1/3, and of sides that were computed from them.
 """
 
+_DECIMALS = 2**18
+"""The largest factor of a row whose coefficients are taken for the decimals that they are, and not for rounded ones."""
+
 _LARGEST_VALUE = 2.0**53  # of a variable: integers that float64 holds exactly
 _STATUS = {
     cp_model.OPTIMAL: Claim.OPTIMAL,
@@ -63,14 +66,15 @@ def integer_costs(costs: Floats, bounds: Bounds) -> tuple[NDArray[np.int64], flo
         the least costs by no more than this, and by nothing if it is 0.
     """
     magnitude = int(np.frexp(np.abs(costs).max())[1])
-    costs = np.ldexp(costs, -magnitude)  # their sum may not be finite otherwise
-    largest = np.abs(costs) @ np.maximum(1.0, np.maximum(np.abs(bounds.lb), np.abs(bounds.ub)))
+    # As they come, their sum may not be finite.
+    largest = np.abs(np.ldexp(costs, -magnitude)) @ np.maximum(1.0, np.maximum(np.abs(bounds.lb), np.abs(bounds.ub)))
     if largest == 0.0:
         return np.zeros(costs.size, dtype=np.int64), 0.0
-    exponent = int(math.log2(LARGEST_SUM)) - 1 - int(np.frexp(largest)[1])
-    exact = np.ldexp(costs, exponent)
-    whole = np.rint(exact)
-    loss = float(np.ldexp(np.abs(exact - whole) @ (bounds.ub - bounds.lb), magnitude - exponent))
+    exponent = int(math.log2(LARGEST_SUM)) - 1 - int(np.frexp(largest)[1]) - magnitude
+    whole = np.rint(np.ldexp(costs, exponent))
+    with np.errstate(over="ignore"):  # a loss of inf says what there is to say
+        # Of the costs themselves: in scaling down, those that are far smaller than the largest may become 0.
+        loss = float(np.abs(costs - np.ldexp(whole, -exponent)) @ (bounds.ub - bounds.lb))
     integers = whole.astype(np.int64)
     return integers // max(1, np.gcd.reduce(integers)), loss
 
@@ -148,7 +152,7 @@ class CpSatEngine:
             )
         sides = zip(proto.constraints, self._scales, terms, bounds.row_lb, bounds.row_ub, strict=True)
         for row, scale, size, low, high in sides:
-            room = 0.0 if scale == 1 else ROUNDED * size * scale
+            room = 0.0 if scale <= _DECIMALS else ROUNDED * size * scale
             first, last = -_integer_side(-low, scale, room), _integer_side(high, scale, room)
             if first > last:
                 return False

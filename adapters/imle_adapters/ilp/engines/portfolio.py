@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imle_adapters.ilp.engines.backends import ENGINES
-from imle_adapters.ilp.engines.engine import Claim, CountingEngine, Deadline, Outcome
+from imle_adapters.ilp.engines.engine import Claim, CountingEngine, Deadline, Outcome, scaled
 from imle_adapters.ilp.engines.fit import unfit_bounds
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats
@@ -75,6 +75,7 @@ def _better(best: Outcome, other: Outcome, costs: Floats) -> Outcome:
     """The better solution of the two, with the bound of whoever has proven more."""
     bound = max((each.bound for each in (best, other) if each.bound is not None), default=None)
     if other.x is not None:
+        costs = scaled(costs)  # as they come, their sum may not be finite
         better = other if best.x is None or costs @ other.x < costs @ best.x else best
     else:
         better = other if best.claim is Claim.FAILED else best
