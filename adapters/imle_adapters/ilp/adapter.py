@@ -71,7 +71,7 @@ class ILPAdapter(SolverAdapter):
     CBC do not see differences below about 1e-9 of the objective's value, HiGHS and CP-SAT see finer ones. Every
     solution is checked against the rows (to 1e-6 of their scale) and the bounds after rounding; one that fails ends
     CRASHED, never in a wrong answer. Tied optima: the same instance gives the same solution, whatever was solved
-    before it.
+    before it, once "auto" has chosen; the choice may decide among them, and nothing else.
 
     CP-SAT takes programs with integer variables only, finite bounds, and rows that a factor makes integer. Their
     coefficients count as the decimal numbers that they print as; rows of long ones, such as 1/3, may be missed by 1e-12
