@@ -168,6 +168,7 @@ class BatchSolver:
         self._adapter.check(array, context)
         solved = self._executor.solve(self._adapter, array, context, self._on_progress)
         self._stats.counters.update(solved.counters)
+        self._stats.gaps.add(solved.statuses, solved.gaps)
         if solved.report is not None:
             self._stats.add(solved.report)
             self._timeout = solved.report.timeout
@@ -187,6 +188,7 @@ class BatchSolver:
         context = {name: values.repeat_interleave(samples, dim=0) for name, values in self._context.items()}
         values, statuses = solve_tensors(self._adapter, thetas, context)
         self._stats.executors["device"] += 1
+        self._stats.gaps.add(statuses)
         if self._on_progress is not None:
             self._on_progress(len(thetas), len(thetas))
         return values, statuses

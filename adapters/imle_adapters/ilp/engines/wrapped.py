@@ -68,7 +68,8 @@ class WrappedEngine:
             status = self._solver.Solve(self._parameters)
         if status in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
             values = np.array([variable.solution_value() for variable in self._variables])
-            return Outcome(Claim.OPTIMAL if status == pywraplp.Solver.OPTIMAL else Claim.FEASIBLE, values)
+            claim = Claim.OPTIMAL if status == pywraplp.Solver.OPTIMAL else Claim.FEASIBLE
+            return Outcome(claim, values, bound=self._objective.BestBound())
         if status in (pywraplp.Solver.INFEASIBLE, pywraplp.Solver.UNBOUNDED):
             return Outcome(Claim.NO_OPTIMUM, None)
         limited = limited and status == pywraplp.Solver.NOT_SOLVED
