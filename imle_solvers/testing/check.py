@@ -12,6 +12,7 @@ from imle_solvers.testing import claims, optimality, repeatability, travel
 from imle_solvers.testing.subject import Feasible, Objective, Subject
 
 CHECKS: dict[str, Callable[[Subject], None]] = {
+    "pickles": travel.check_pickling,
     "depends on no global random state, and moves none": repeatability.check_random_state,
     "leaves earlier solutions as they are": repeatability.check_memory,
     "gives an instance the same solution each time": repeatability.check_repetition,
@@ -22,7 +23,6 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "answers to theta": optimality.check_theta_matters,
     "has no worse solutions than it has found itself": optimality.check_sense,
     "answers to context": optimality.check_context_matters,
-    "pickles": travel.check_pickling,
     "solves the same in threads": repeatability.check_threads,
     "solves the same in worker processes, and imports nothing heavy there": travel.check_processes,
 }

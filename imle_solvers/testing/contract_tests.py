@@ -71,6 +71,10 @@ class AdapterContract:
         if "_subject" in vars(cls):
             del cls._subject
 
+    def test_it_pickles(self) -> None:
+        __tracebackhide__ = True
+        travel.check_pickling(self.subject())
+
     def test_it_depends_on_no_global_random_state_and_moves_none(self) -> None:
         __tracebackhide__ = True
         repeatability.check_random_state(self.subject())
@@ -110,10 +114,6 @@ class AdapterContract:
     def test_it_answers_to_context(self) -> None:
         __tracebackhide__ = True
         optimality.check_context_matters(self.subject())
-
-    def test_it_pickles(self) -> None:
-        __tracebackhide__ = True
-        travel.check_pickling(self.subject())
 
     def test_it_solves_the_same_in_threads(self) -> None:
         __tracebackhide__ = True

@@ -50,10 +50,10 @@ def check_sense(subject: Subject) -> None:
     sense, other = subject.adapter.sense, "max" if subject.adapter.sense == "min" else "min"
     solved = f"{subject.names[row]} is solved worse than by the solution of {subject.names[rival]}"
     expected = f"an objective of {values[row, rival]:g} or better with sense {sense!r}"
-    lost, won = int((better & ~worse).sum()), int((worse & ~better).sum())
-    if lost > won:
+    lost, told = int((better & ~worse).sum()), int((better | worse).sum())
+    if 2 * lost > told:
         advice = (
-            f"{lost} of {int((better | worse).sum())} instances have the worst of all solutions found: the sense seems "
+            f"{lost} of {told} instances have the worst of all solutions found: the sense seems "
             f'the wrong way round; say "{other}" if the solver {_does(other)}, or turn the sign of theta in solve()'
         )
     elif row >= subject.given:

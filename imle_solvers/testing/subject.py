@@ -73,7 +73,7 @@ class Subject:
     ) -> None:
         with in_plain_words(TypeError, ValueError):
             check_adapter_attributes(adapter)
-        theta = torch.as_tensor(theta)
+        theta = torch.as_tensor(theta).detach().to("cpu", torch.float64)
         if len(theta) < 2:
             raise ValueError(f"theta: expected at least two instances, got {len(theta)}; some checks compare them")
         self.adapter = adapter

@@ -76,6 +76,13 @@ def test_the_sense_the_wrong_way_round_where_all_given_instances_have_one_soluti
     assert 'the sense seems the wrong way round; say "max" if' in found(Turned(), THETA)
 
 
+def test_a_solver_that_is_wrong_both_ways_is_not_said_to_have_the_wrong_sense():
+    adapter = FunctionAdapter(lambda theta: np.roll(theta == theta.max(), 2), sense="max", instance_shape=N)
+    message = found(adapter, torch.rand(6, N, dtype=torch.float64))
+    assert "is solved worse than by the solution of" in message
+    assert "wrong way round" not in message
+
+
 def test_the_sense_of_solutions_that_are_not_of_thetas_shape():
     adapter = FunctionAdapter(lambda theta: np.array([theta.argmax()]), sense="min", instance_shape=N, solution_shape=1)
     message = found(adapter, objective=lambda theta, z: theta[int(z[0])])
@@ -336,6 +343,11 @@ def test_a_single_instance_is_too_few():
 def test_context_of_another_length():
     with pytest.raises(ValueError, match="context 'k': expected an entry for each of 4 instances"):
         check_adapter(Deaf(), THETA, mask=torch.ones(4, N), k=torch.ones(3))
+
+
+@pytest.mark.parametrize("form", [lambda t: t.float().requires_grad_(), lambda t: t.numpy(), lambda t: t.long()])
+def test_theta_may_be_of_any_numbers(form):
+    is_sound(Sound(), form(3 * THETA))
 
 
 def test_parallelism_is_no_matter():
