@@ -44,6 +44,23 @@ class Arcs(NamedTuple):
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
         return starts, np.argsort(self.heads, kind="stable").astype(np.uint32)
 
+    def by_place(self, order: IndexArray) -> tuple[IndexArray, IndexArray, IndexArray, IndexArray]:
+        """The same with nodes in another order.
+
+        Args:
+            order: (nodes,), the node at each place.
+
+        Returns:
+            (nodes,) each node's place; (nodes + 1,) where the arcs that lead to each place start; (arcs,) the places
+            where these start, ascending for each place that they lead to; (arcs,) which arcs they are.
+        """
+        position = np.empty_like(order)
+        position[order] = np.arange(len(order))
+        arcs = np.lexsort((position[self.tails], position[self.heads])).astype(np.uint32)
+        counts = np.bincount(position[self.heads], minlength=len(order))
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
+        return position, starts, position[self.tails[arcs]], arcs
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Network:

@@ -333,12 +333,13 @@ class ShortestPathAdapter(SolverAdapter):
 
         arcs = self.network.arcs()
         if self.order is not None:
-            position = np.empty_like(self.order)
-            position[self.order] = np.arange(len(self.order))
-            if self.cells:  # whoever follows an arc pays for the cell that it leads to
-                arcs = arcs._replace(edges=arcs.heads)
-                return partial(_with_first_cell, partial(kernels.acyclic_paths, self.order, position, *arcs))
-            return partial(kernels.acyclic_paths, self.order, position, *arcs)
+            position, starts, tails, arcs_of = arcs.by_place(self.order)
+            if not self.cells:
+                return partial(kernels.acyclic_paths, position, starts, tails, arcs.edges[arcs_of])
+            # Whoever follows an arc pays for the cell that it leads to.
+            return partial(
+                _with_first_cell, partial(kernels.acyclic_paths, position, starts, tails, arcs.heads[arcs_of])
+            )
         if self.cells:
             return partial(kernels.vertex_cost_paths, arcs.indptr, arcs.tails, arcs.heads)
         if self.negative == "allow":

@@ -280,12 +280,10 @@ def _dijkstra(
 
 @compiled
 def acyclic_paths(
-    order: IndexArray,
     position: IndexArray,
-    indptr: IndexArray,
+    starts: IndexArray,
     tails: IndexArray,
-    heads: IndexArray,
-    edges: IndexArray,
+    entries: IndexArray,
     thetas: Rows,
     blocked: Rows,
     sources: Rows,
@@ -293,40 +291,52 @@ def acyclic_paths(
     values: Rows,
     statuses: Rows,
 ) -> int:
-    """Marks the edges of the cheapest path of each instance, in a directed graph without cycles.
+    """Marks the entries of theta on the cheapest path of each instance, in a directed graph without cycles.
 
-    Every node is relaxed once, tails before heads, so that costs of any sign are exact.
+    Places are nodes in a topological order. Each takes the best of the arcs that lead there, once, so that costs of any
+    sign are exact. The choice is a selection, no jump: those cost more than the rest where costs are random.
 
     Args:
-        order, position: (nodes,) a topological order, and each node's place in it.
-        indptr, tails, heads, edges: compressed sparse rows of the graph, see `graphs.Arcs`.
-        thetas: (N, edges), finite, of any sign.
-        blocked: (N, edges) bool, or (0, edges) where nothing is blocked.
+        position: (nodes,) each node's place.
+        starts, tails, entries: the arcs that lead to place p are `starts[p]:starts[p + 1]`, in the order of the places
+            where they start, and what following each of them costs is theta's entry.
+        thetas: (N, E), finite, of any sign.
+        blocked: (N, E) bool, or (0, E) where nothing is blocked.
         sources, targets: (N,) nodes.
-        values: (N, edges) zeros, in which the edges of the paths become 1.
+        values: (N, E) zeros, in which the entries on the paths become 1.
         statuses: (N,) zeros, in which instances without a path become infeasible.
 
     Returns:
         0: nothing is clamped.
     """
-    distance = np.empty(len(order))
-    parent = np.empty(len(order), np.uint32)
+    cost, distance = np.empty(thetas.shape[1]), np.empty(len(position))
+    parent = np.empty(len(position), np.uint32)
     for row in range(len(thetas)):
-        source, target = np.uint64(sources[row]), np.uint64(targets[row])
-        distance[:] = np.inf
+        source, target = np.uint64(position[sources[row]]), np.uint64(position[targets[row]])
+        _copy_costs(row, thetas, blocked, cost)
+        distance[: target + _ONE] = np.inf
         distance[source] = 0.0
-        for place in range(position[source], position[target]):
-            tail = np.uint64(order[place])
-            if distance[tail] == np.inf:
-                continue
-            for arc in range(indptr[tail], indptr[tail + _ONE]):
-                edge, head = np.uint64(edges[arc]), np.uint64(heads[arc])
-                reached = distance[tail] + thetas[row, edge]
-                if reached < distance[head] and not (len(blocked) and blocked[row, edge]):
-                    distance[head] = reached
-                    parent[head] = arc
-        _mark(row, source, target, distance, parent, tails, edges, values, statuses)
+        for place in range(source + _ONE, target + _ONE):
+            best, best_arc = np.inf, np.uint32(0)
+            for arc in range(starts[place], starts[place + _ONE]):
+                reached = distance[tails[arc]] + cost[entries[arc]]
+                better = reached < best
+                best = reached if better else best
+                best_arc = np.uint32(arc) if better else best_arc
+            distance[place] = best
+            parent[place] = best_arc
+        _mark(row, source, target, distance, parent, tails, entries, values, statuses)
     return 0
+
+
+@inner
+def _copy_costs(row: int, thetas: Rows, blocked: Rows, cost: Rows) -> None:
+    """Copies an instance's costs, infinite for blocked ones."""
+    for entry in range(len(cost)):
+        cost[entry] = thetas[row, entry]
+    for entry in range(len(cost) if len(blocked) else 0):
+        if blocked[row, entry]:
+            cost[entry] = np.inf
 
 
 @compiled
@@ -369,11 +379,7 @@ def signed_paths(
     useful, fallen = np.empty(nodes, np.bool_), np.empty(nodes, np.bool_)
     for row in range(len(thetas)):
         source, target = np.uint64(sources[row]), np.uint64(targets[row])
-        for entry in range(len(cost)):
-            cost[entry] = thetas[row, entry]
-        for entry in range(len(cost) if len(blocked) else 0):
-            if blocked[row, entry]:
-                cost[entry] = np.inf
+        _copy_costs(row, thetas, blocked, cost)
         _reach_back(tails, edges, starts, incoming, cost, target, useful, waiting)
         distance[:] = np.inf
         distance[source] = 0.0
