@@ -314,7 +314,9 @@ def acyclic_paths(
     for row in range(len(thetas)):
         source, target = np.uint64(position[sources[row]]), np.uint64(position[targets[row]])
         _copy_costs(row, thetas, blocked, cost)
-        distance[: target + _ONE] = np.inf
+        for place in range(target):
+            distance[place] = np.inf
+        distance[target] = np.inf
         distance[source] = 0.0
         for place in range(source + _ONE, target + _ONE):
             best, best_arc = np.inf, np.uint32(0)
@@ -381,9 +383,9 @@ def signed_paths(
         source, target = np.uint64(sources[row]), np.uint64(targets[row])
         _copy_costs(row, thetas, blocked, cost)
         _reach_back(tails, edges, starts, incoming, cost, target, useful, waiting)
-        distance[:] = np.inf
+        for node in range(nodes):
+            distance[node], fallen[node] = np.inf, False
         distance[source] = 0.0
-        fallen[:] = False
         fallen[source] = changing = useful[source]
         rounds = np.uint64(0)
         while changing and rounds < nodes:
@@ -401,9 +403,9 @@ def signed_paths(
                         parent[head] = arc
                         fallen[head] = changing = True
         # Rounding may leave a circle of parents whose cost it took for zero.
-        node, steps = target, np.uint64(0)
-        while not changing and node != source and distance[target] < np.inf:
-            node = np.uint64(tails[parent[node]])
+        walked, steps = target, np.uint64(0)
+        while not changing and walked != source and distance[target] < np.inf:
+            walked = np.uint64(tails[parent[walked]])
             steps += _ONE
             changing = steps > nodes
         if changing:
@@ -425,7 +427,8 @@ def _reach_back(
     waiting: IndexArray,
 ) -> None:
     """Finds out from which nodes the target can be reached by arcs of finite cost."""
-    useful[:] = False
+    for node in range(len(useful)):
+        useful[node] = False
     useful[target] = True
     waiting[0] = target
     taken, known = np.uint64(0), _ONE
