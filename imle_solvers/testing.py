@@ -13,6 +13,7 @@ from torch import Tensor
 
 from imle_solvers.adapter import Parallelism, SolverAdapter, claims_binary
 from imle_solvers.contract import check_adapter_attributes
+from imle_solvers.deferred import wait_for_kernels
 from imle_solvers.errors import AdapterError, ImleSolversError, InputError
 from imle_solvers.executors.base import Executor
 from imle_solvers.executors.pickled import pickled
@@ -59,6 +60,7 @@ def check_adapter(adapter: SolverAdapter, theta: Tensor, **context: Any) -> None
     rows = torch.arange(len(theta))
     with SerialExecutor() as serial:  # the same all along, since it may take long to build a state
         z = solve(theta, rows, serial)
+        wait_for_kernels()  # what has solved until they are there is compared with what does from now on
         assert z.shape == (len(theta), *adapter.solution_shape), f"solutions have shape {tuple(z.shape)}"
         assert torch.equal(theta, before), "theta was changed"
         for row in rows:

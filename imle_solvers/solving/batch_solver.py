@@ -205,6 +205,7 @@ class BatchSolver:
         if self._clamping is not None and solved.counters.get(CLAMPED):
             self.warn_of_clamped(self._theta)
             self._clamping = None  # once a call: what noise and targets do is not what was predicted
+        self._stats.gaps.add(solved.statuses, solved.gaps)
         if solved.report is not None:
             self._stats.add(solved.report)
             self._timeout = solved.report.timeout
@@ -224,6 +225,7 @@ class BatchSolver:
         context = {name: values.repeat_interleave(samples, dim=0) for name, values in self._context.items()}
         values, statuses = solve_tensors(self._adapter, thetas, context)
         self._stats.executors["device"] += 1
+        self._stats.gaps.add(statuses)
         if self._on_progress is not None:
             self._on_progress(len(thetas), len(thetas))
         return values, statuses
