@@ -124,26 +124,20 @@ class SPOPlusLoss(nn.Module):
                 kept = torch.where(taken, 0.0, kept)
         bound = inner(rival, best - solution)
         if look:
-            self._look(rival, truth, bound, best, solved, solution)
+            if solve.proven:
+                _check_feasible(bound, inner(rival.abs(), best + solution), solved)
+            self._warn_of_worse(truth, solved, solution)
         losses = mean_of_solved(bound + 2 * inner(scores, solution - kept), solved)
         return losses, mean_of_solved(2 * (best - kept), solved)
 
-    def _look(
-        self, rival: Tensor, truth: Tensor, bound: Tensor, best: Tensor, solved: Solved, solution: Tensor
-    ) -> None:
-        """Raises, or warns, where the solve shows that a solution that was given is not that of its truth."""
-        ok = True if solved.ok is None else solved.ok
-        infeasible = (bound < -_ROUNDING * inner(rival.abs(), best + solution)) & ok
-        _refuse(
-            infeasible.squeeze(1),
-            bound.squeeze(1),
-            "solution: expected one that is feasible, with which the loss cannot be below zero",
-            "check that it belongs to this adapter's problem, and to its context",
-        )
+    def _warn_of_worse(self, truth: Tensor, solved: Solved, solution: Tensor) -> None:
+        """Warns, once, where a solve came upon a better solution of the truth than the one that was given for it."""
         if self._warned:
             return
         ahead = inner(truth, solved.values - solution)
-        worse = (ahead > _ROUNDING * inner(truth.abs(), solved.values + solution)) & ok
+        worse = ahead > _ROUNDING * inner(truth.abs(), solved.values + solution)
+        if solved.ok is not None:
+            worse &= solved.ok
         if bool(worse.any()):
             self._warned = True
             warnings.warn(
@@ -166,6 +160,23 @@ class _SPOPlus(torch.autograd.Function):
     def backward(ctx: Any, dl: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
         return dl.reshape(-1, *(1 for _ in gradient.shape[1:])) * gradient, None, None
+
+
+def _check_feasible(bound: Tensor, size: Tensor, solved: Solved) -> None:
+    """Raises `ValueError` where a solution that was given beats the best that there is.
+
+    Args:
+        bound: (B, 1), how much better the best is.
+        size: (B, 1), of the values that it is a difference of.
+        solved: the best ones.
+    """
+    wrong = bound < -_ROUNDING * size
+    _refuse(
+        (wrong if solved.ok is None else wrong & solved.ok).squeeze(1),
+        bound.squeeze(1),
+        "solution: expected one that is feasible, with which the loss cannot be below zero",
+        "check that it belongs to this adapter's problem, and to its context",
+    )
 
 
 def _check_entries(solution: Tensor) -> None:

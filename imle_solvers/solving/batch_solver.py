@@ -72,6 +72,7 @@ class BatchSolver:
         self._timeout: str | None = None
         self.num_ones: float | None = adapter.num_ones
         self.sign = -1 if adapter.sense == "min" else 1
+        self.proven = True  # that solutions are optimal, of all that were solved
         self.binary: bool = adapter.parallelism is not Parallelism.DEVICE and claims_binary(adapter, context)
 
     def __call__(
@@ -251,7 +252,7 @@ class BatchSolver:
         counts = np.bincount(statuses, minlength=len(Status))
         self._stats.statuses.update({status: int(counts[status]) for status in Status if counts[status]})
         if counts[Status.FEASIBLE]:
-            self.binary = False  # nothing follows for the target from a solution that need not be optimal
+            self.proven = self.binary = False  # nothing follows for the target from a solution that need not be optimal
         accepted = {Status.OPTIMAL, Status.FEASIBLE} if self._on_failure == "keep" else {Status.OPTIMAL}
         ok = np.isin(statuses, list(accepted))
         if ok.all():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
-from imle_solvers import SolverLayer, SPOPlusLoss
+from imle_solvers import SolverAdapter, SolverLayer, SPOPlusLoss, Status
 from tests.adapters.test_shortest_path_optimality import every_path, grid_graph
 
 GRIDS = {
@@ -156,6 +156,21 @@ def test_instances_that_failed_have_no_say():
     losses = SPOPlusLoss(layer, reduction="none")(1.1 - truth, truth, solution, blocked=wall)
     assert losses[0] > 0
     assert losses[1] == 0
+
+
+class Hasty(SolverAdapter):
+    """Takes the last of three, whatever that costs."""
+
+    sense, instance_shape, is_binary = "min", (3,), True
+
+    def solve(self, state, theta):
+        return np.eye(3)[2], Status.FEASIBLE
+
+
+def test_solves_that_ended_at_a_limit_prove_nothing():
+    layer = SolverLayer(Hasty(), num_workers=0, on_failure="keep")
+    truth = torch.tensor([[1.0, 2.0, 3.0]])
+    assert SPOPlusLoss(layer)(2 * truth, truth, torch.tensor([[1.0, 0, 0]])) < 0
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
