@@ -8,7 +8,7 @@ from importlib.abc import MetaPathFinder
 from types import FrameType
 from typing import Any
 
-from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
+from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
 from imle_solvers.executors.chunk import load_adapter
 from imle_solvers.executors.pickled import pickled
 
@@ -30,13 +30,13 @@ class Spy(SolverAdapter):
     """
 
     def __init__(self, adapter: SolverAdapter) -> None:
-        self.data = pickled(adapter)
-        self.text = repr(adapter)
-        self.sense = adapter.sense
-        self.instance_shape = adapter.instance_shape
+        self.data: bytes = pickled(adapter)
+        self.text: str = repr(adapter)
+        self.sense: Sense = adapter.sense
+        self.instance_shape: Shape = adapter.instance_shape
         self.solution_shape = adapter.solution_shape
-        self.parallelism = adapter.parallelism
-        self.context = dict(adapter.context)
+        self.parallelism: Parallelism = adapter.parallelism
+        self.context: ContextShapes = dict(adapter.context)
 
     def build(self) -> tuple[SolverAdapter, Any, _Watch]:
         watch = _Watch()

@@ -76,15 +76,20 @@ class Subject:
         theta = torch.as_tensor(theta).detach().to("cpu", torch.float64)
         if len(theta) < 2:
             raise ValueError(f"theta: expected at least two instances, got {len(theta)}; some checks compare them")
-        self.adapter = adapter
-        self.feasible = feasible
-        self.objective = objective
-        self.given = len(theta)
-        self.serial = SerialExecutor()  # the same all along, since it may take long to build a state
-        self.theta, self.context = theta, _tensors(adapter, context, len(theta))
-        self.names = [f"instance {row}" for row in range(len(theta))]
+        self.adapter: SolverAdapter = adapter
+        self.feasible: Feasible | None = feasible
+        self.objective: Objective | None = objective
+        self.given: int = len(theta)
+        self.serial: SerialExecutor = SerialExecutor()  # the same all along, since it may take long to build a state
+        self.theta: Tensor = theta
+        self.context: dict[str, Tensor] = _tensors(adapter, context, len(theta))
+        self.names: list[str] = [f"instance {row}" for row in range(len(theta))]
         self.moved: set[str] = set()
         self._clamps = False
+        self.z: Tensor
+        self.of: list[int]
+        self.tied: list[bool]
+        self.clamped: Tensor
         self._solve_given()
         self._solve_others(probes(theta, any_sign=any_sign))
 

@@ -285,7 +285,7 @@ class ILPAdapter(SolverAdapter):
 
     def _decide(self, choice: Choice) -> None:
         self.choice, self._solvers, self._undecided, self._trial = choice, choice.solvers, False, None
-        self.revision += 1
+        self.revision: int = 1
 
     def solve_batch(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
         """Solves a batch by the compiled search, and by the backend what that leaves.
