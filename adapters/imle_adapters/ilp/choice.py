@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -28,7 +29,7 @@ _FIRST = 0.05  # the limit of work in the first round of a race
 _GROWTH = 4.0  # of the limit from round to round
 _LARGEST = 3.2  # no limit is larger
 _ENOUGH = 6.0  # the trial ends where all races have taken more
-_WORSE = 2.0  # times the winner's work: what others get
+_WORSE = 3.0  # times the work of the winner: what others get
 _HOPELESS = 4.0  # times the least work in the first race: a solver leaves the trial
 _CLOSE = 1.5  # the same, after many races
 _DOUBT = 2.0  # times less work must another kind of solver need: two kinds count with an error
@@ -155,7 +156,7 @@ def try_out(
             if result.done:
                 longest[name] = max(longest[name], result.work / doubts[name])
         least = min(map(mean, running))
-        much = max(_CLOSE, _HOPELESS / (instance + 1))
+        much = max(_CLOSE, _HOPELESS / math.sqrt(instance + 1))
         running = [name for name in running if mean(name) <= much * least]
         if len(running) == 1 or spent > _ENOUGH:
             break
@@ -197,7 +198,7 @@ def _worth(result: Solve, results: Collection[Solve]) -> float:
         return result.work
     fastest = min((other.work for other in results if other.done), default=None)
     if fastest is not None:
-        return _HOPELESS * max(result.work, fastest)
+        return max(result.work, _HOPELESS * fastest)
     # Nobody is done: it is the best solution that counts.
     best = min(other.objective for other in results)
     return _LARGEST if result.objective <= best else _HOPELESS * _LARGEST
