@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import torch
 from torch import Generator, Tensor, nn
@@ -24,6 +25,9 @@ from imle_solvers.solving.batch_solver import BatchSolver, OnFailure
 from imle_solvers.solving.context import prepare_context
 from imle_solvers.solving.stats import Stats
 from imle_solvers.solving.theta import check_tensor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @explain_arguments()
@@ -151,6 +155,103 @@ class SolverLayer(nn.Module):
         """
         _check_num_samples(num_samples)
         return self._draw(theta, context, None, group=num_samples)
+
+    def plot(
+        self,
+        theta: Tensor,
+        show: Literal["map", "sample", "marginals", "gradient"] = "map",
+        *,
+        instance: int = 0,
+        num_samples: int = 100,
+        loss: Callable[[Tensor], Tensor] | None = None,
+        axes: Axes | None = None,
+        **context: Any,
+    ) -> Axes:
+        """Draws one instance, as the adapter lays it out, see `imle_solvers.viz`. Needs the extra `plot`.
+
+        Of the layer nothing changes: noise is that of a generator of the picture's own, the same each time; neither
+        `stats()` nor what the estimator adapts sees the solves.
+
+        Args:
+            theta: (B, *instance_shape) or (*instance_shape).
+            show: "map", theta and its MAP state; "sample", theta and a sample; "marginals", the mean of samples;
+                "gradient", that of the loss with respect to theta.
+            instance: which one of a batch; the title says so.
+            num_samples: of which marginals are the mean.
+            loss: for "gradient": from solutions as `forward` returns them in training mode, those of the whole batch,
+                to a number.
+            axes: where to draw; None: in a figure of its own, `axes.figure`.
+            **context: per-instance arrays.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            TypeError, ValueError: theta or context is not what the adapter takes; an unknown `show`; no loss, or one
+                without need.
+            IndexError: there is no such instance.
+            SolveError, AdapterError, ClosedError: see `forward`.
+        """
+        if show not in ("map", "sample", "marginals", "gradient"):
+            raise ValueError(f'show: expected "map", "sample", "marginals" or "gradient", got {show!r}')
+        if (show == "gradient") != (loss is not None):
+            raise ValueError(
+                'plot: show="gradient" draws that of a loss, and nothing else does: '
+                'layer.plot(theta, "gradient", loss=lambda z: (z - labels).abs().sum())'
+            )
+        return self._beside()._picture(theta, context, show, instance, num_samples, loss, axes)
+
+    def _beside(self) -> SolverLayer:
+        """A layer that solves where this one does, but for its noise, counts and what the estimator adapts."""
+        beside = SolverLayer(
+            self.adapter,
+            estimator=copy.deepcopy(self.estimator),
+            num_samples=self.num_samples,
+            executor=self._executor,
+            on_failure=self.on_failure,
+            generator=Generator().manual_seed(0),
+        )
+        beside.noise_rank = self.noise_rank
+        return beside
+
+    def _picture(
+        self,
+        theta: Tensor,
+        context: dict[str, Any],
+        show: str,
+        instance: int,
+        num_samples: int,
+        loss: Callable[[Tensor], Tensor] | None,
+        axes: Axes | None,
+    ) -> Axes:
+        from imle_solvers.viz.instances import plot_solution, plot_values, titled
+
+        single = self._check_theta(theta)
+        thetas = theta.detach().unsqueeze(0) if single else theta.detach()
+        batch = len(thetas)
+        if not -batch <= instance < batch:
+            raise IndexError(f"instance: expected one of the {batch} of the batch, got {instance}")
+        instance %= batch
+        every = prepare_context(self.adapter, context, batch, theta.device, single=single)
+        own = {name: values[instance] for name, values in every.items()}
+        words = {"map": "MAP state", "marginals": f"marginals, {num_samples} samples"}
+        place: dict[str, Any] = {
+            "context": own,
+            "title": titled(words.get(show, show), instance, None if single else batch),
+            "axes": axes,
+        }
+        if loss is not None:
+            with torch.inference_mode(False), torch.enable_grad():
+                leaf = theta.detach().clone().requires_grad_()
+                (gradient,) = torch.autograd.grad(loss(self(leaf, **context)), leaf)
+            return plot_values(self.adapter, gradient if single else gradient[instance], kind="gradient", **place)
+        one = thetas[instance]
+        with torch.no_grad():
+            if show == "marginals":
+                return plot_values(self.adapter, self.marginals(one, num_samples, **own), kind="shares", **place)
+            solution = self.map(one, **own) if show == "map" else self.sample(one, 1, **own)[0]
+        return plot_solution(self.adapter, one, solution, **place)
 
     def stats(self) -> Stats:
         """What the layer has done: counts of batches, instances and statuses, where they were solved, and times."""

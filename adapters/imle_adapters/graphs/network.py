@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imle_adapters.instances import IndexArray
+from imle_solvers.layouts import GraphLayout
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -46,6 +47,7 @@ class Network:
         tails, heads: (edges,) indices of each edge's ends, in the order of theta.
         directed: edges lead only from tail to head.
         keys: of the edges of a multigraph, None for other graphs.
+        positions: (x, y) of each node, for pictures; None: unknown.
     """
 
     nodes: list[Any]
@@ -53,6 +55,7 @@ class Network:
     heads: IndexArray
     directed: bool
     keys: list[Any] | None = None
+    positions: list[tuple[float, float]] | None = None
 
     @cached_property
     def edges(self) -> list[Any]:
@@ -92,7 +95,7 @@ class Network:
         tails = np.array([index[edge[0]] for edge in edges], dtype=np.uint32)
         heads = np.array([index[edge[1]] for edge in edges], dtype=np.uint32)
         keys = [edge[2] for edge in edges] if graph.is_multigraph() else None
-        return cls(nodes, tails, heads, graph.is_directed(), keys)
+        return cls(nodes, tails, heads, graph.is_directed(), keys, _positions(graph, nodes))
 
     @classmethod
     def grid(cls, height: int, width: int, neighbourhood: int) -> Network:
@@ -121,6 +124,13 @@ class Network:
         order = np.argsort(tail, kind="stable")
         nodes = list(zip(rows.tolist(), columns.tolist(), strict=True))
         return cls(nodes, tail[order].astype(np.uint32), head[order].astype(np.uint32), directed=False)
+
+    def layout(self, ends: Sequence[Any] = (), hidden: Any = None) -> GraphLayout:
+        """How the graph is drawn: where its nodes have a place, or else wherever it looks well."""
+        positions = None if self.positions is None else dict(zip(self.nodes, self.positions, strict=True))
+        return GraphLayout(
+            edges=self.edges, nodes=self.nodes, directed=self.directed, positions=positions, ends=ends, hidden=hidden
+        )
 
     def index(self, node: Hashable, role: str) -> int:
         """The index of a node.
@@ -191,6 +201,14 @@ class Network:
                 if waiting[head] == 0:
                     order.append(head)
         return np.array(order, dtype=np.uint32) if len(order) == len(self.nodes) else None
+
+
+def _positions(graph: nx.Graph[Any], nodes: list[Any]) -> list[tuple[float, float]] | None:
+    """Where NetworkX has the nodes, in their attribute `pos`; None unless all have one."""
+    try:
+        return [(float(x), float(y)) for x, y in (graph.nodes[node]["pos"] for node in nodes)]
+    except (KeyError, TypeError, ValueError):  # none, or the user's own use of the name
+        return None
 
 
 def _some(items: Sequence[Any], most: int = 5) -> str:

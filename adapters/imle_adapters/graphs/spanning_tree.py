@@ -11,6 +11,7 @@ import numpy as np
 from imle_adapters.graphs.network import Network
 from imle_adapters.instances import IndexArray, take
 from imle_solvers.adapter import Context, FloatArray, IsBinary, Parallelism, Sense, Shape, Solutions, SolverAdapter
+from imle_solvers.layouts import Layout
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -84,6 +85,10 @@ class MaxSpanningTreeAdapter(SolverAdapter):
     def edges(self) -> list[Any]:
         """The graph's edges in theta's order, (u, v), or (u, v, key) for multigraphs."""
         return self.network.edges
+
+    def layout(self, context: Context) -> Layout:
+        """The graph."""
+        return self.network.layout()
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for scores of which a sum might not be finite."""
