@@ -193,6 +193,9 @@ class SolverLayer(nn.Module):
             IndexError: there is no such instance.
             SolveError, AdapterError, ClosedError: see `forward`.
         """
+        from imle_solvers.viz.canvas import check_axes
+
+        check_axes(axes)
         if show not in ("map", "sample", "marginals", "gradient"):
             raise ValueError(f'show: expected "map", "sample", "marginals" or "gradient", got {show!r}')
         if (show == "gradient") != (loss is not None):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from imle_solvers.adapter import SolverAdapter
-from imle_solvers.viz.canvas import as_array, new_figure
+from imle_solvers.viz.canvas import as_array, check_matplotlib, new_figure
 from imle_solvers.viz.instances import check_shape, plot_solution, plot_values
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ def animate_training(
 
 def _norm_of(thetas: Any) -> Any:
     """The same colours in all frames."""
+    check_matplotlib()
     from matplotlib.colors import Normalize
 
     values = as_array("theta", thetas)

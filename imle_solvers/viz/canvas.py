@@ -57,17 +57,25 @@ def axes_of(axes: Axes | None, width: float = 4.4, height: float = 3.6) -> Axes:
         ImportError: matplotlib is not installed.
         TypeError: something else was given.
     """
-    if axes is None:
-        return new_figure(width, height).subplots()
+    check_axes(axes)
+    return new_figure(width, height).subplots() if axes is None else axes
+
+
+def check_axes(axes: Axes | None) -> None:
+    """Raises where nothing can be drawn.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        TypeError: these are no axes.
+    """
     check_matplotlib()
     from matplotlib.axes import Axes as Expected
 
-    if not isinstance(axes, Expected):
+    if axes is not None and not isinstance(axes, Expected):
         raise TypeError(
-            f"axes: expected a matplotlib Axes, such as figure.subplots() gives, or one of the array that "
+            "axes: expected a matplotlib Axes, such as figure.subplots() gives, or one of the array that "
             f"figure.subplots(2, 2) gives; got {type(axes).__name__}"
         )
-    return axes
 
 
 def as_array(name: str, values: Any) -> Array:
@@ -133,9 +141,10 @@ def colours_of(values: Array, kind: Kind, norm: Normalize | None = None) -> tupl
     return COLOUR_MAPS[kind], norm
 
 
-def colour_bar(axes: Axes, mappable: Any, label: str | None) -> None:
-    """A slim bar beside the axes."""
-    axes.figure.colorbar(mappable, ax=axes, label=label or "", shrink=0.9, aspect=18, pad=0.02)
+def colour_bar(axes: Axes, mappable: Any, label: str | None, *, shown: bool = True) -> None:
+    """A slim bar beside the axes, if it is to be shown."""
+    if shown:
+        axes.figure.colorbar(mappable, ax=axes, label=label or "", shrink=0.9, aspect=18, pad=0.02)
 
 
 def points_per(axes: Axes, parts: float) -> float:
@@ -145,12 +154,14 @@ def points_per(axes: Axes, parts: float) -> float:
 
 def set_title(axes: Axes, title: str | None) -> None:
     """A title in as many lines as it takes above small axes."""
-    width = max(10, int(_size(axes)[0] / 5.6))
+    width = max(14, int(_size(axes)[0] / 5.2))
     axes.set_title("\n".join(textwrap.wrap(title or "", width)), fontsize=10)
 
 
 def mark_hidden(axes: Axes, away: NDArray[np.bool_]) -> None:
     """Crosses where cells are ruled out, since grey may be the colour of a value."""
+    if not away.any():
+        return
     rows, columns = np.nonzero(away)
     side = float(np.clip(0.45 * points_per(axes, max(away.shape)), 1.5, 10))
     axes.scatter(columns, rows, side**2, marker="x", color="0.45", linewidths=0.12 * side, zorder=1.5)

@@ -30,6 +30,8 @@ def plot_curves(
 ) -> Axes:
     """Draws curves in one coordinate system; told apart by their lines, too, where colours are not.
 
+    Curves with steps of their own come by further calls on the same axes, which go on with colours and lines.
+
     Args:
         curves: name -> (T,) values, of which NaN are left out.
         steps: (T,) where they were taken; None: 0 to T - 1, for each curve.
@@ -54,7 +56,7 @@ def plot_curves(
     shape = 1 if at is None else at.shape
     drawn = {name: array_of(f"curves[{name!r}]", values, shape) for name, values in curves.items()}
     axes = axes_of(axes, 5.0, 3.4)
-    for index, (name, values) in enumerate(drawn.items()):
+    for index, (name, values) in enumerate(drawn.items(), len(axes.lines)):
         known = ~np.isnan(values)
         axes.plot(
             (np.arange(len(values)) if at is None else at)[known],
@@ -72,7 +74,8 @@ def plot_curves(
     if percent:
         from matplotlib.ticker import PercentFormatter
 
-        axes.set_ylim(-0.02, 1.02)
+        low, high = axes.dataLim.intervaly
+        axes.set_ylim(min(-0.02, low), max(1.02, high))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     if at is None:
         from matplotlib.ticker import MaxNLocator

@@ -45,6 +45,7 @@ def plot_graph(
     kind: Kind = "values",
     norm: Normalize | None = None,
     label: str | None = None,
+    bar: bool = True,
     title: str | None = None,
     axes: Axes | None = None,
 ) -> Axes:
@@ -60,7 +61,7 @@ def plot_graph(
         directed: whether edges lead from u to v only, and have an arrow.
         ends: nodes to mark, such as the source and the target of a route.
         hidden: (E,), not zero for edges that may not be used, which are grey and dotted.
-        kind, norm, label, title, axes: see `plot_grid`.
+        kind, norm, label, bar, title, axes: see `plot_grid`.
 
     Returns:
         The axes.
@@ -69,6 +70,8 @@ def plot_graph(
         ImportError: matplotlib is not installed.
         TypeError, ValueError: these are no numbers, or not one for each edge; a node has no position.
     """
+    if not len(edges):
+        raise ValueError("edges: expected at least one, got none: there is nothing to draw")
     check_matplotlib()
     from matplotlib import colormaps
     from matplotlib.collections import LineCollection, PolyCollection
@@ -108,7 +111,7 @@ def plot_graph(
     axes.autoscale_view()
     axes.set_axis_off()
     if given is not None:
-        colour_bar(axes, drawn, label)
+        colour_bar(axes, drawn, label, shown=bar)
     return axes
 
 
@@ -204,6 +207,8 @@ def _draw_nodes(axes: Axes, places: Mapping[Hashable, Array], ends: Sequence[Has
         marks = np.stack([places[node] for node in ends])
         axes.scatter(marks[:, 0], marks[:, 1], size + 40, c="white", edgecolors=CHOSEN, linewidths=2.2, zorder=2.5)
     if named:
+        from matplotlib.patheffects import Normal, Stroke
+
         offset = (0, 0) if inside else (0, 8)
         for node, point in places.items():
             axes.annotate(
@@ -214,6 +219,7 @@ def _draw_nodes(axes: Axes, places: Mapping[Hashable, Array], ends: Sequence[Has
                 ha="center",
                 va="center",
                 fontsize=7,
+                path_effects=[Stroke(linewidth=2, foreground="white"), Normal()],
                 zorder=3,
             )
 

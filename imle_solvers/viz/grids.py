@@ -38,6 +38,7 @@ def plot_grid(
     kind: Kind = "values",
     norm: Normalize | None = None,
     label: str | None = None,
+    bar: bool = True,
     colour: str = "white",
     title: str | None = None,
     axes: Axes | None = None,
@@ -54,6 +55,7 @@ def plot_grid(
         kind: of values: "values", "shares" (colours from 0 to 1) or "gradient" (around zero).
         norm: how values become colours, in place of what `kind` says.
         label: of the colour bar.
+        bar: whether there is one.
         colour: of the path.
         title: above it.
         axes: where to draw; None: in a figure of its own, `axes.figure`.
@@ -79,7 +81,7 @@ def plot_grid(
     elif values is not None:
         drawn = np.ma.masked_where(away, array_of("values", values, shape))
         cmap, norm = colours_of(np.asarray(drawn.compressed()), kind, norm)
-        colour_bar(axes, axes.imshow(drawn, cmap=cmap, norm=norm, interpolation="nearest"), label)
+        colour_bar(axes, axes.imshow(drawn, cmap=cmap, norm=norm, interpolation="nearest"), label, shown=bar)
     mark_hidden(axes, away)
     if path is not None:
         _draw_path(axes, marked, neighbourhood, colour)
@@ -118,12 +120,12 @@ def _draw_path(axes: Axes, marked: Any, neighbourhood: int, colour: str) -> None
         starts = np.stack([columns, rows], 1)
         segments.append(np.stack([starts, starts + (right, down)], 1))
     cell = points_per(axes, max(height, width))
-    line = float(np.clip(0.16 * cell, 1.4, 2.5))
-    halo = [Stroke(linewidth=2.2 * line, foreground="black"), Normal()]  # seen on light cells, too
+    line = float(np.clip(0.16 * cell, 1.7, 2.6))
+    halo = [Stroke(linewidth=line + 1.2, foreground="black"), Normal()]  # seen on light cells, too
     lines = LineCollection(
         list(np.concatenate(segments)), colors=colour, linewidths=line, capstyle="round", path_effects=halo, zorder=2
     )
     axes.add_collection(lines)
     rows, columns = np.nonzero(marked)
-    size = float(np.clip(0.3 * cell, 1.5, 6)) ** 2
-    axes.scatter(columns, rows, size, color=colour, edgecolors="black", linewidths=0.35 * line, zorder=3)
+    size = float(np.clip(0.32 * cell, 2.5, 6)) ** 2
+    axes.scatter(columns, rows, size, color=colour, edgecolors="black", linewidths=0.6, zorder=3)

@@ -41,6 +41,7 @@ def plot_matrix(
     kind: Kind = "values",
     norm: Normalize | None = None,
     label: str | None = None,
+    bar: bool = True,
     title: str | None = None,
     axes: Axes | None = None,
 ) -> Axes:
@@ -51,7 +52,7 @@ def plot_matrix(
         chosen: (rows, columns), not zero for chosen pairs; None: none are marked.
         rows, columns: what these are called.
         hidden: (rows, columns), not zero for pairs that may not be chosen, which have a cross.
-        kind, norm, label, title, axes: see `plot_grid`.
+        kind, norm, label, bar, title, axes: see `plot_grid`.
 
     Returns:
         The axes.
@@ -69,7 +70,7 @@ def plot_matrix(
     else:
         drawn = np.ma.masked_where(away, array_of("values", values, shape))
         cmap, norm = colours_of(np.asarray(drawn.compressed()), kind, norm)
-        colour_bar(axes, axes.imshow(drawn, cmap=cmap, norm=norm, interpolation="nearest"), label)
+        colour_bar(axes, axes.imshow(drawn, cmap=cmap, norm=norm, interpolation="nearest"), label, shown=bar)
         down, across = np.nonzero(marked)
         size = float(np.clip(0.45 * cell, 2, 12)) ** 2
         axes.scatter(across, down, size, color="white", edgecolors="black", linewidths=1.0)
