@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,7 +76,14 @@ def animate(
 
 
 def animate_samples(
-    adapter: SolverAdapter, theta: Any, samples: Any, file: str | Path, *, title: str = "", **options: Any
+    adapter: SolverAdapter,
+    theta: Any,
+    samples: Any,
+    file: str | Path,
+    *,
+    context: Mapping[str, Any] | None = None,
+    title: str = "",
+    **options: Any,
 ) -> Path:
     """Writes a GIF of samples of one instance, one by one, beside the mean of those so far.
 
@@ -85,6 +92,7 @@ def animate_samples(
         theta: (*instance_shape).
         samples: (S, *solution_shape), such as `layer.sample(theta, S)`.
         file: where to write it.
+        context: the instance's own, see `plot_solution`.
         title: above each sample.
         **options: of `animate`.
 
@@ -101,8 +109,10 @@ def animate_samples(
     def draw(figure: Figure, count: int) -> None:
         left, right = figure.subplots(1, 2)
         text = f"{title}: " * bool(title) + f"sample {count} of {len(drawn)}"
-        plot_solution(adapter, theta, drawn[count - 1], norm=norm, title=text, axes=left)
-        plot_values(adapter, drawn[:count].mean(0), kind="shares", title="mean of samples so far", axes=right)
+        plot_solution(adapter, theta, drawn[count - 1], norm=norm, context=context, title=text, axes=left)
+        plot_values(
+            adapter, drawn[:count].mean(0), kind="shares", context=context, title="mean of samples so far", axes=right
+        )
 
     return animate(draw, range(1, len(drawn) + 1), file, **{"width": 8.4, **options})
 
@@ -114,6 +124,7 @@ def animate_training(
     file: str | Path,
     *,
     target: Any = None,
+    context: Mapping[str, Any] | None = None,
     titles: Iterable[str] | None = None,
     **options: Any,
 ) -> Path:
@@ -125,6 +136,7 @@ def animate_training(
         solutions: (T, *solution_shape), such as `layer.map(thetas)`.
         file: where to write it.
         target: (*solution_shape), the solution that is to be learned, drawn beside it; None: none is.
+        context: the instance's own, see `plot_solution`.
         titles: T of them; None: "step 1 of T".
         **options: of `animate`.
 
@@ -145,9 +157,11 @@ def animate_training(
 
     def draw(figure: Figure, step: int) -> None:
         panels = figure.subplots(1, 1 if target is None else 2, squeeze=False)[0]
-        plot_solution(adapter, learned[step], drawn[step], norm=norm, title=texts[step], axes=panels[0])
+        plot_solution(
+            adapter, learned[step], drawn[step], norm=norm, context=context, title=texts[step], axes=panels[0]
+        )
         if target is not None:
-            plot_solution(adapter, learned[step], target, norm=norm, title="target", axes=panels[1])
+            plot_solution(adapter, learned[step], target, norm=norm, context=context, title="target", axes=panels[1])
 
     width = {} if target is None else {"width": 8.4}
     return animate(draw, range(len(learned)), file, **{**width, **options})
