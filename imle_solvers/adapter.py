@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -24,6 +24,9 @@ FloatArray = NDArray[np.floating[Any]]
 Shape = tuple[int, ...]
 ContextShapes = Mapping[str, Shape | None]
 IsBinary = bool | Callable[..., bool]
+
+CLAMPED = "clamped costs"
+"""Counts, among an adapter's own, the entries of theta that were solved as zero, see `SolverAdapter.clamped`."""
 
 
 class Parallelism(enum.Enum):
@@ -83,6 +86,7 @@ class SolverAdapter:
             makes better is known to stay optimal, and need not be solved for again, see
             `imle_solvers.estimators.certificate`. False, unless set, claims nothing. Where that depends on the context,
             a method `is_binary(context)`, which gets the names and arrays that the caller passed.
+        clamping_advice: for the warning that entries of theta are solved as zero, see `clamped`: what to do about it.
         revision: how often the adapter has changed. Only `check` may change it, to settle by the first batch how to
             solve; workers then get it anew.
     """
@@ -96,6 +100,7 @@ class SolverAdapter:
     limit_advice: str = "give the layer executor=ProcessExecutor(timeout=seconds) to end solves that take longer"
     exclusion: str | None = None
     is_binary: IsBinary = False
+    clamping_advice: str = "keep theta in the range that is solved as it is"
     revision: int = 0
 
     @cached_property
@@ -115,6 +120,11 @@ class SolverAdapter:
         interrupted in the main thread, too, it is called by `imle_solvers.waiting.call_interruptibly`.
         """
 
+    @classmethod
+    def backends(cls) -> Sequence[str]:
+        """The names of the solvers that are found here for adapters of this class, for `python -m imle_solvers`."""
+        return ()
+
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for the first row whose theta or context cannot be solved.
 
@@ -133,6 +143,20 @@ class SolverAdapter:
 
         Returns:
             One of `imle_solvers.layouts`. None, unless overridden: a matrix or bars, as their shape suggests.
+        """
+        return None
+
+    def clamped(self, thetas: FloatArray, context: Context) -> NDArray[np.bool_] | None:
+        """Which entries of theta a solve takes as zero, since it cannot solve them as they are; None: never any.
+
+        An adapter that overrides this counts those entries as `CLAMPED` when it solves.
+
+        Args:
+            thetas: (N, *instance_shape), finite.
+            context: arrays with a leading axis of N.
+
+        Returns:
+            (N, *instance_shape), without entries that the context rules out.
         """
         return None
 

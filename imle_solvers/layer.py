@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import torch
 from torch import Generator, Tensor, nn
@@ -20,11 +20,13 @@ from imle_solvers.executors.base import Executor
 from imle_solvers.executors.by_name import make_executor
 from imle_solvers.executors.serial import SerialExecutor
 from imle_solvers.noise.distributions import resolve_noise
+from imle_solvers.picture import Show, picture_of
 from imle_solvers.pytorch.graph_break import graph_break
 from imle_solvers.solving.batch_solver import BatchSolver, OnFailure
+from imle_solvers.solving.clamping import Clamping
 from imle_solvers.solving.context import prepare_context
 from imle_solvers.solving.stats import Stats
-from imle_solvers.solving.theta import check_tensor
+from imle_solvers.solving.theta import is_single
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,6 +107,7 @@ class SolverLayer(nn.Module):
         if adapter.parallelism is not Parallelism.DEVICE:
             self._executor.check(adapter)
         self._stats = Stats()
+        self._clamping = Clamping()
         self.on_progress: Callable[[int, int], None] | None = None
         self.noise_rank: int | None = None
         if self._owns_executor and executor == "processes":
@@ -159,7 +162,7 @@ class SolverLayer(nn.Module):
     def plot(
         self,
         theta: Tensor,
-        show: Literal["map", "sample", "marginals", "gradient"] = "map",
+        show: Show = "map",
         *,
         instance: int = 0,
         num_samples: int = 100,
@@ -193,17 +196,7 @@ class SolverLayer(nn.Module):
             IndexError: there is no such instance.
             SolveError, AdapterError, ClosedError: see `forward`.
         """
-        from imle_solvers.viz.canvas import check_axes
-
-        check_axes(axes)
-        if show not in ("map", "sample", "marginals", "gradient"):
-            raise ValueError(f'show: expected "map", "sample", "marginals" or "gradient", got {show!r}')
-        if (show == "gradient") != (loss is not None):
-            raise ValueError(
-                'plot: show="gradient" draws that of a loss, and nothing else does: '
-                'layer.plot(theta, "gradient", loss=lambda z: (z - labels).abs().sum())'
-            )
-        return self._beside()._picture(theta, context, show, instance, num_samples, loss, axes)
+        return picture_of(self._beside(), theta, context, show, instance, num_samples, loss, axes)
 
     def _beside(self) -> SolverLayer:
         """A layer that solves where this one does, but for its noise, counts and what the estimator adapts."""
@@ -217,44 +210,6 @@ class SolverLayer(nn.Module):
         )
         beside.noise_rank = self.noise_rank
         return beside
-
-    def _picture(
-        self,
-        theta: Tensor,
-        context: dict[str, Any],
-        show: str,
-        instance: int,
-        num_samples: int,
-        loss: Callable[[Tensor], Tensor] | None,
-        axes: Axes | None,
-    ) -> Axes:
-        from imle_solvers.viz.instances import plot_solution, plot_values, titled
-
-        single = self._check_theta(theta)
-        thetas = theta.detach().unsqueeze(0) if single else theta.detach()
-        batch = len(thetas)
-        if not -batch <= instance < batch:
-            raise IndexError(f"instance: expected one of the {batch} of the batch, got {instance}")
-        instance %= batch
-        every = prepare_context(self.adapter, context, batch, theta.device, single=single)
-        own = {name: values[instance] for name, values in every.items()}
-        words = {"map": "MAP state", "marginals": f"marginals, {num_samples} samples"}
-        place: dict[str, Any] = {
-            "context": own,
-            "title": titled(words.get(show, show), instance, None if single else batch),
-            "axes": axes,
-        }
-        if loss is not None:
-            with torch.inference_mode(False), torch.enable_grad():
-                leaf = theta.detach().clone().requires_grad_()
-                (gradient,) = torch.autograd.grad(loss(self(leaf, **context)), leaf)
-            return plot_values(self.adapter, gradient if single else gradient[instance], kind="gradient", **place)
-        one = thetas[instance]
-        with torch.no_grad():
-            if show == "marginals":
-                return plot_values(self.adapter, self.marginals(one, num_samples, **own), kind="shares", **place)
-            solution = self.map(one, **own) if show == "map" else self.sample(one, 1, **own)[0]
-        return plot_solution(self.adapter, one, solution, **place)
 
     def stats(self) -> Stats:
         """What the layer has done: counts of batches, instances and statuses, where they were solved, and times."""
@@ -283,7 +238,7 @@ class SolverLayer(nn.Module):
         group: int = 1,
         perturb: bool = True,
     ) -> Tensor:
-        prepared, solve, single = self.prepare(theta, context)
+        prepared, solve, single = self.prepare(theta, context, learning=perturb)
         sampling = self.sampling(num_samples or 1, group, perturb=perturb)
         solutions: Tensor = self.estimator(prepared, solve, sampling)
         if solutions.dtype != theta.dtype:
@@ -296,12 +251,16 @@ class SolverLayer(nn.Module):
         """How the layer's estimator, and losses on it, draw. See `Sampling`."""
         return Sampling(num_samples, group, perturb=perturb, generator=self.generator, rank=self.noise_rank)
 
-    def prepare(self, theta: Tensor, context: dict[str, Any]) -> tuple[Tensor, BatchSolver, bool]:
+    def prepare(
+        self, theta: Tensor, context: dict[str, Any], *, learning: bool = True
+    ) -> tuple[Tensor, BatchSolver, bool]:
         """Checks a call's input and turns it into what estimators, and losses on them, work with.
 
         Args:
             theta: see `forward`.
             context: see `forward`.
+            learning: whether theta is learned by this call where the layer is in training mode, so that it may be
+                worth a warning: not of the labels that `map` makes of data.
 
         Returns:
             Theta, (B, *instance_shape), float32 or float64; the solver of max form for it, whose `sign` times theta are
@@ -312,28 +271,23 @@ class SolverLayer(nn.Module):
         """
         if self._executor.closed:
             raise ClosedError(f"the executor of this layer is closed ({self._executor!r}); make a new layer")
-        single = self._check_theta(theta)
+        single = is_single(theta, self.adapter)
         if single:
             theta = theta.unsqueeze(0)
         if torch.is_grad_enabled() and theta.requires_grad:
             self.estimator.check_shapes(self.adapter.instance_shape, self.adapter.solution_shape)
         prepared = prepare_context(self.adapter, context, len(theta), theta.device, single=single)
         solve = BatchSolver(
-            self.adapter, self._executor, theta, prepared, self.on_failure, self._stats, self.on_progress
+            self.adapter,
+            self._executor,
+            theta,
+            prepared,
+            self.on_failure,
+            self._stats,
+            self.on_progress,
+            self._clamping if learning and self.training and theta.requires_grad else None,
         )
         return (theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta), solve, single
-
-    def _check_theta(self, theta: Tensor) -> bool:
-        """Whether theta is a single instance; raises for what cannot be solved."""
-        check_tensor(theta)
-        shape = self.adapter.instance_shape
-        single = theta.shape == shape
-        if not single and (theta.ndim == 0 or theta.shape[1:] != shape):
-            batched = "(B,)" if shape == () else f"(B, {', '.join(map(str, shape))})"
-            raise ValueError(
-                f"theta: expected shape {batched} or {shape} for {self.adapter!r}, got {tuple(theta.shape)}"
-            )
-        return single
 
     def get_extra_state(self) -> Tensor:
         """The generator's state, so that a resumed run draws the same noise; empty where there is no generator."""
