@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from imle_solvers.errors import AdapterError
 from imle_solvers.gaps import Gaps, gaps_of
+from imle_solvers.layouts import Layout
 from imle_solvers.report import Report
 from imle_solvers.status import Status
 
@@ -133,6 +134,17 @@ class SolverAdapter:
             thetas: (N, *instance_shape), finite.
             context: arrays with a leading axis of N, of the declared shapes.
         """
+
+    def layout(self, context: Context) -> Layout | None:
+        """How solutions are drawn by `layer.plot`, and theta where it has their shape.
+
+        Args:
+            context: that of one instance: the declared arrays that the caller passed, without a leading axis.
+
+        Returns:
+            One of `imle_solvers.layouts`. None, unless overridden: a matrix or bars, as their shape suggests.
+        """
+        return None
 
     def clamped(self, thetas: FloatArray, context: Context) -> NDArray[np.bool_] | None:
         """Which entries of theta a solve takes as zero, since it cannot solve them as they are; None: never any.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, get_args
@@ -19,12 +20,16 @@ from imle_solvers.executors.base import Executor
 from imle_solvers.executors.by_name import make_executor
 from imle_solvers.executors.serial import SerialExecutor
 from imle_solvers.noise.distributions import resolve_noise
+from imle_solvers.picture import Show, picture_of
 from imle_solvers.pytorch.graph_break import graph_break
 from imle_solvers.solving.batch_solver import BatchSolver, OnFailure
 from imle_solvers.solving.clamping import Clamping
 from imle_solvers.solving.context import prepare_context
 from imle_solvers.solving.stats import Stats
-from imle_solvers.solving.theta import check_tensor
+from imle_solvers.solving.theta import is_single
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @explain_arguments()
@@ -154,6 +159,58 @@ class SolverLayer(nn.Module):
         _check_num_samples(num_samples)
         return self._draw(theta, context, None, group=num_samples)
 
+    def plot(
+        self,
+        theta: Tensor,
+        show: Show = "map",
+        *,
+        instance: int = 0,
+        num_samples: int = 100,
+        loss: Callable[[Tensor], Tensor] | None = None,
+        axes: Axes | None = None,
+        **context: Any,
+    ) -> Axes:
+        """Draws one instance, as the adapter lays it out, see `imle_solvers.viz`. Needs the extra `plot`.
+
+        Of the layer nothing changes: noise is that of a generator of the picture's own, the same each time; neither
+        `stats()` nor what the estimator adapts sees the solves.
+
+        Args:
+            theta: (B, *instance_shape) or (*instance_shape).
+            show: "map", theta and its MAP state; "sample", theta and a sample; "marginals", the mean of samples;
+                "gradient", that of the loss with respect to theta.
+            instance: which one of a batch; the title says so.
+            num_samples: of which marginals are the mean.
+            loss: for "gradient": from solutions as `forward` returns them in training mode, those of the whole batch,
+                to a number.
+            axes: where to draw; None: in a figure of its own, `axes.figure`.
+            **context: per-instance arrays.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            TypeError, ValueError: theta or context is not what the adapter takes; an unknown `show`; no loss, or one
+                without need.
+            IndexError: there is no such instance.
+            SolveError, AdapterError, ClosedError: see `forward`.
+        """
+        return picture_of(self._beside(), theta, context, show, instance, num_samples, loss, axes)
+
+    def _beside(self) -> SolverLayer:
+        """A layer that solves where this one does, but for its noise, counts and what the estimator adapts."""
+        beside = SolverLayer(
+            self.adapter,
+            estimator=copy.deepcopy(self.estimator),
+            num_samples=self.num_samples,
+            executor=self._executor,
+            on_failure=self.on_failure,
+            generator=Generator().manual_seed(0),
+        )
+        beside.noise_rank = self.noise_rank
+        return beside
+
     def stats(self) -> Stats:
         """What the layer has done: counts of batches, instances and statuses, where they were solved, and times."""
         return self._stats
@@ -214,7 +271,7 @@ class SolverLayer(nn.Module):
         """
         if self._executor.closed:
             raise ClosedError(f"the executor of this layer is closed ({self._executor!r}); make a new layer")
-        single = self._check_theta(theta)
+        single = is_single(theta, self.adapter)
         if single:
             theta = theta.unsqueeze(0)
         if torch.is_grad_enabled() and theta.requires_grad:
@@ -231,18 +288,6 @@ class SolverLayer(nn.Module):
             self._clamping if learning and self.training and theta.requires_grad else None,
         )
         return (theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta), solve, single
-
-    def _check_theta(self, theta: Tensor) -> bool:
-        """Whether theta is a single instance; raises for what cannot be solved."""
-        check_tensor(theta)
-        shape = self.adapter.instance_shape
-        single = theta.shape == shape
-        if not single and (theta.ndim == 0 or theta.shape[1:] != shape):
-            batched = "(B,)" if shape == () else f"(B, {', '.join(map(str, shape))})"
-            raise ValueError(
-                f"theta: expected shape {batched} or {shape} for {self.adapter!r}, got {tuple(theta.shape)}"
-            )
-        return single
 
     def get_extra_state(self) -> Tensor:
         """The generator's state, so that a resumed run draws the same noise; empty where there is no generator."""

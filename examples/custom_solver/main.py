@@ -13,6 +13,7 @@ from examples.common.options import Parser, positive
 from examples.common.pictures import save_picture
 from examples.common.progress import progress_bar
 from imle_solvers import IMLE, SolverLayer, Target, make_adapter
+from imle_solvers.viz import plot_curves
 
 
 def main() -> None:
@@ -50,9 +51,13 @@ def main() -> None:
                     bar.update()
     for when, (exact, value) in (("before", curve[0]), ("after", curve[-1])):
         print(f"{when} training, on held-out knapsacks: exact match {exact:.1%}, value {value:.1%} of the best")
+    exact_match, of_best = zip(*curve, strict=True)
     figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(curve, "o-", label=("exact match", "value, of the best"))
-    axes.set(xlabel="epoch", ylabel="share, on held-out knapsacks", ylim=(None, 1.02))
-    axes.legend(loc="lower right")
+    plot_curves(
+        {"exact match": exact_match, "value, of the best": of_best},
+        xlabel="epoch",
+        ylabel="share, on held-out knapsacks",
+        percent=True,
+        axes=figure.subplots(),
+    )
     save_picture(figure, options.out, "custom_solver")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
-import networkx as nx
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from examples.road_network.roads import Position, Roads
+from examples.road_network.roads import Roads
 from examples.road_network.training import Score
+from imle_solvers.viz import plot_curves, plot_graph
 
 Array = NDArray[Any]
 
@@ -42,46 +40,26 @@ def draw(
     # Routes tell costs up to a factor.
     learned = learned_costs * np.median(true_costs[used]) / np.median(learned_costs[used])
     norm = LogNorm(*np.quantile(true_costs, (0.02, 0.98)))
-    positions = roads.positions or nx.kamada_kawai_layout(nx.Graph(roads.graph), weight=None)
     for axes, costs, title in zip(panels[0], (true_costs, learned), ("true costs", "learned costs"), strict=True):
-        lines = _draw_network(axes, roads, positions, edges, costs, used, norm)
-        axes.set_title(f"{roads.name}: {title}")
-    figure.colorbar(lines, ax=list(panels[0]), label="cost of a road (learned: scaled to the same median)", shrink=0.9)
+        plot_graph(
+            edges,
+            costs,
+            used,
+            positions=roads.positions or None,
+            directed=roads.graph.is_directed(),
+            norm=norm,
+            label="cost" if axes is panels[0, 0] else "cost, scaled to the same median",
+            title=f"{roads.name}: {title}; thick: on observed routes",
+            axes=axes,
+        )
     _draw_comparison(panels[1, 0], true_costs, learned, used)
-    curves = panels[1, 1]
-    curves.plot([score.optimal for score in scores], label="cost-optimal routes")
-    curves.plot([score.exact for score in scores], "--", label="exact match")
-    curves.plot([score.rank for score in scores], ":", label="rank correlation of costs")
-    curves.set(xlabel="epoch", title="held-out routes", ylim=(-0.02, 1.02))
-    curves.yaxis.set_major_formatter(PercentFormatter(1.0))
-    curves.grid(alpha=0.3)
-    curves.legend(loc="lower right")
+    curves = {
+        "cost-optimal routes": [score.optimal for score in scores],
+        "exact match": [score.exact for score in scores],
+        "rank correlation of costs": [score.rank for score in scores],
+    }
+    plot_curves(curves, xlabel="epoch", percent=True, title="held-out routes", axes=panels[1, 1])
     return figure
-
-
-def _draw_network(
-    axes: Axes,
-    roads: Roads,
-    positions: Mapping[Hashable, Position],
-    edges: Sequence[tuple[Hashable, Hashable]],
-    costs: Array,
-    used: Array,
-    norm: LogNorm,
-) -> LineCollection:
-    segments = np.array([[positions[node] for node in edge[:2]] for edge in edges])
-    if roads.graph.is_directed():  # both ways of a road side by side
-        along = segments[:, 1] - segments[:, 0]
-        aside = np.stack([along[:, 1], -along[:, 0]], 1) / (np.linalg.norm(along, axis=1, keepdims=True) + 1e-12)
-        segments += 0.004 * np.ptp(segments.reshape(-1, 2), axis=0) * aside[:, None]
-    lines = LineCollection(list(segments), cmap="plasma_r", norm=norm, linewidths=np.where(used, 2.5, 0.8))
-    lines.set_array(costs)
-    lines.set_linestyle([("-" if on_route else ":") for on_route in used])
-    axes.add_collection(lines)
-    ends = np.array([positions[node] for node in roads.origins])
-    axes.plot(*ends.T, "o", color="0.3", markersize=3)
-    axes.autoscale()
-    axes.set_axis_off()
-    return lines
 
 
 def _draw_comparison(axes: Axes, true_costs: Array, learned: Array, used: Array) -> None:

@@ -32,6 +32,22 @@ def check_tensor(theta: Any) -> None:
         )
 
 
+def is_single(theta: Any, adapter: SolverAdapter) -> bool:
+    """Whether theta is that of a single instance, and not of a batch.
+
+    Raises:
+        TypeError, RuntimeError: see `check_tensor`.
+        ValueError: it has the shape of neither.
+    """
+    check_tensor(theta)
+    shape = adapter.instance_shape
+    single: bool = theta.shape == shape
+    if not single and (theta.ndim == 0 or theta.shape[1:] != shape):
+        batched = "(B,)" if shape == () else f"(B, {', '.join(map(str, shape))})"
+        raise ValueError(f"theta: expected shape {batched} or {shape} for {adapter!r}, got {tuple(theta.shape)}")
+    return single
+
+
 def check_finite(theta: Tensor, adapter: SolverAdapter) -> None:
     """Raises `ValueError` for NaN or infinity, naming the instance, and how the adapter is told to rule entries out.
 

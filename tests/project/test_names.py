@@ -29,9 +29,14 @@ from imle_adapters import (
 MORE_IMPORTS = """
 from imle_adapters.ilp import ILPAdapter, ILPSpec, available_backends, fastest_settings
 from imle_solvers.deferred import wait_for_kernels
+from imle_solvers.layouts import BarLayout, GraphLayout, GridLayout, MatrixLayout
 from imle_solvers.losses import FenchelYoungLoss, SPOPlusLoss, ScoreFunctionLoss
 from imle_solvers.schedules import cosine, exponential, linear
 from imle_solvers.testing import AdapterContract, check_adapter
+from imle_solvers.viz import (
+    animate, animate_samples, animate_training, plot_bars, plot_curves, plot_diagnostics, plot_graph, plot_grid,
+    plot_matrix, plot_solution, plot_values,
+)
 """
 """From modules that users are told of."""
 

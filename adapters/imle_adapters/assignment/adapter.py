@@ -24,6 +24,7 @@ from imle_solvers.adapter import (
 )
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import InputError
+from imle_solvers.layouts import Layout, MatrixLayout
 from imle_solvers.status import Status
 
 Backend = Literal["compiled", "scipy"]
@@ -112,6 +113,13 @@ class AssignmentAdapter(SolverAdapter):
                     "AssignmentAdapter: allowed leaves no complete matching; allow more pairs or give a price for "
                     "unmatched rows"
                 )
+
+    def layout(self, context: Context) -> Layout:
+        """The matrix of pairs, with those that may not be chosen."""
+        allowed = np.ones(self.instance_shape, dtype=bool) if self.allowed is None else self.allowed
+        if "allowed" in context:
+            allowed = allowed & (np.asarray(context["allowed"]) != 0)
+        return MatrixLayout(hidden=~allowed)
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for values that cannot be added up, and masks that are none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from imle_adapters.graphs.edge_names import as_edges, check_order, in_order, positions
 from imle_adapters.instances import IndexArray
+from imle_solvers.layouts import GraphLayout
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -71,6 +72,7 @@ class Network:
         tails, heads: (edges,) indices of each edge's ends, in the order of theta.
         directed: edges lead only from tail to head.
         keys: of the edges of a multigraph, None for other graphs.
+        places: (x, y) of each node, for pictures; None: unknown.
     """
 
     nodes: list[Any]
@@ -78,6 +80,7 @@ class Network:
     heads: IndexArray
     directed: bool
     keys: list[Any] | None = None
+    places: list[tuple[float, float]] | None = None
 
     @cached_property
     def edges(self) -> list[Any]:
@@ -141,7 +144,7 @@ class Network:
         nodes = list(graph.nodes)
         edges = list(graph.edges(keys=True)) if graph.is_multigraph() else list(graph.edges)
         index = {node: position for position, node in enumerate(nodes)}
-        network = cls._of(nodes, index, edges, graph.is_directed())
+        network = replace(cls._of(nodes, index, edges, graph.is_directed()), places=_places(graph, nodes))
         return network if edge_order is None else network.reordered(edge_order)
 
     def reordered(self, edge_order: Iterable[Any]) -> Network:
@@ -154,7 +157,7 @@ class Network:
         order = as_edges(edge_order, "edge_order")
         check_order(order, positions(self.edges, self.directed), len(self.tails), self.directed)
         index = {node: position for position, node in enumerate(self.nodes)}
-        return Network._of(self.nodes, index, order, self.directed)
+        return replace(Network._of(self.nodes, index, order, self.directed), places=self.places)
 
     def theta_of(self, values: Mapping[Any, Any]) -> NDArray[np.float64]:
         """(edges,) numbers that are named by their edge, in the order of theta. See `edge_names.in_order`."""
@@ -187,6 +190,13 @@ class Network:
         order = np.argsort(tail, kind="stable")
         nodes = list(zip(rows.tolist(), columns.tolist(), strict=True))
         return cls(nodes, tail[order].astype(np.uint32), head[order].astype(np.uint32), directed)
+
+    def layout(self, ends: Sequence[Any] = (), hidden: Any = None) -> GraphLayout:
+        """How the graph is drawn: where its nodes have a place, or else wherever it looks well."""
+        places = None if self.places is None else dict(zip(self.nodes, self.places, strict=True))
+        return GraphLayout(
+            edges=self.edges, nodes=self.nodes, directed=self.directed, positions=places, ends=ends, hidden=hidden
+        )
 
     def index(self, node: Hashable, role: str) -> int:
         """The index of a node.
@@ -257,6 +267,14 @@ class Network:
                 if waiting[head] == 0:
                     order.append(head)
         return np.array(order, dtype=np.uint32) if len(order) == len(self.nodes) else None
+
+
+def _places(graph: nx.Graph[Any], nodes: list[Any]) -> list[tuple[float, float]] | None:
+    """Where NetworkX has the nodes, in their attribute `pos`; None unless all have one."""
+    try:
+        return [(float(x), float(y)) for x, y in (graph.nodes[node]["pos"] for node in nodes)]
+    except (KeyError, TypeError, ValueError):  # none, or the user's own use of the name
+        return None
 
 
 def _some(items: Sequence[Any], most: int = 5) -> str:

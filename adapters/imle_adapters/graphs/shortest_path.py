@@ -23,6 +23,7 @@ from imle_solvers.adapter import (
     SolverAdapter,
 )
 from imle_solvers.errors import InputError
+from imle_solvers.layouts import GridLayout, Layout
 from imle_solvers.status import Status
 
 if TYPE_CHECKING:
@@ -251,6 +252,24 @@ class ShortestPathAdapter(SolverAdapter):
     def edges(self) -> list[Any]:
         """The graph's edges, (u, v), or (u, v, key) for multigraphs; theta's order, unless cells have the costs."""
         return self.network.edges
+
+    def layout(self, context: Context) -> Layout:
+        """The grid of cells, or the graph, with the ends of the path and what is blocked."""
+        source, target = (
+            int(context.get(name, own)) for name, own in (("source", self.source), ("target", self.target))
+        )
+        ends = [self.nodes[source], self.nodes[target]]
+        if self.cells:
+            steps = abs(self.network.heads.astype(np.int64) - self.network.tails)
+            diagonal = bool((~np.isin(steps, (1, self.cells[1]))).any())
+            return GridLayout(neighbourhood=8 if diagonal else 4, ends=ends, hidden=context.get("blocked"))
+        hidden = np.zeros(self.instance_shape, dtype=bool)
+        if "blocked_edges" in context:
+            hidden |= np.asarray(context["blocked_edges"]) != 0
+        if "blocked_nodes" in context:
+            nodes = np.asarray(context["blocked_nodes"]) != 0
+            hidden |= nodes[self.network.tails] | nodes[self.network.heads]
+        return self.network.layout(ends, hidden)
 
     def theta_of(self, costs: Mapping[Any, Any]) -> NDArray[np.float64]:
         """(E,) costs that are named by their edge, `{(u, v): cost}`, in theta's order.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from imle_adapters.graphs.network import Network
 from imle_adapters.instances import IndexArray, take
 from imle_solvers.adapter import Context, FloatArray, IsBinary, Parallelism, Sense, Shape, Solutions, SolverAdapter
+from imle_solvers.layouts import Layout
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -121,6 +122,10 @@ class MaxSpanningTreeAdapter(SolverAdapter):
     def edges(self) -> list[Any]:
         """The graph's edges in theta's order, (u, v), or (u, v, key) for multigraphs."""
         return self.network.edges
+
+    def layout(self, context: Context) -> Layout:
+        """The graph."""
+        return self.network.layout()
 
     def theta_of(self, scores: Mapping[Any, Any]) -> NDArray[np.float64]:
         """(E,) scores that are named by their edge, `{(u, v): score}`, in theta's order.

@@ -8,6 +8,7 @@ from imle_adapters.instances import as_mask
 from imle_solvers.adapter import Context, ContextShapes, IsBinary, Parallelism, Sense, Shape, SolverAdapter, check_sense
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import InputError
+from imle_solvers.layouts import BarLayout, Layout
 
 
 @explain_arguments()
@@ -47,6 +48,10 @@ class TopKAdapter(SolverAdapter):
         self.instance_shape: Shape = (self.n,)
         self.context: ContextShapes = {"k": (), "mask": (self.n,)}
         self.num_ones: float | None = float(k)
+
+    def layout(self, context: Context) -> Layout:
+        """A bar for each entry, with those that the mask rules out."""
+        return BarLayout(hidden=1 - context["mask"] if "mask" in context else None)
 
     def solve_tensors(self, thetas: Any, context: Context) -> Any:
         k, mask = context.get("k"), context.get("mask")
