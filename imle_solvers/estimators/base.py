@@ -43,6 +43,18 @@ class Solved:
         return Solved(torch.cat([self.values] * times, dim=1), ok)
 
 
+class Watch(Protocol):
+    """Is shown the backward pass, for diagnostics."""
+
+    def downstream(self, dz: Tensor) -> None:
+        """Before it: dL/dz, (B, M, *solution_shape)."""
+        ...
+
+    def finish(self, gradient: Tensor) -> None:
+        """After it: dL/dscores, (B, *instance_shape)."""
+        ...
+
+
 class Solve(Protocol):
     """MAP states for scores in max form. Context and failures are dealt with inside.
 
@@ -50,11 +62,15 @@ class Solve(Protocol):
         num_ones: about how many ones a solution has, None where that is unknown.
         binary: whether solutions have entries of zero and one only.
         sign: 1 where theta are scores, which are maximised, -1 where they are costs.
+        watch: who looks on; None: nobody.
     """
 
     num_ones: float | None
     binary: bool
     sign: int
+
+    @property
+    def watch(self) -> Watch | None: ...
 
     def __call__(
         self,
@@ -202,7 +218,12 @@ class _Estimate(torch.autograd.Function):
     def backward(ctx: Any, dz: Tensor) -> tuple[Tensor, None, None, None]:
         if ctx.sampling.group > 1 and ctx.sampling.average:
             dz = dz.repeat_interleave(ctx.sampling.group, dim=1)
+        watch = ctx.solve.watch
+        if watch is not None:
+            watch.downstream(dz)
         gradient = ctx.estimator.gradient(_take_saved(ctx), dz, ctx.solve, ctx.sampling)
+        if watch is not None:
+            watch.finish(gradient)
         return _turned(gradient, ctx.solve), None, None, None
 
 
