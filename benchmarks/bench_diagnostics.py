@@ -27,7 +27,7 @@ _STEPS, _BLOCK = PROBE, 8
 class Unwatched(SolverLayer):
     """Without diagnostics."""
 
-    def _watch(self, theta: Tensor, prepared: Tensor, solve: BatchSolver) -> None:
+    def _watch(self, theta: Tensor, prepared: Tensor, solve: BatchSolver, trains: bool) -> None:
         return None
 
 

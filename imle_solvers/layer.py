@@ -130,7 +130,7 @@ class SolverLayer(nn.Module):
             ClosedError: after `close()`.
         """
         if self.training:
-            return self._draw(theta, context, self.num_samples)
+            return self._draw(theta, context, self.num_samples, trains=True)
         solution = self.map(theta, **context)
         if self.num_samples is None:
             return solution
@@ -203,10 +203,11 @@ class SolverLayer(nn.Module):
         *,
         group: int = 1,
         perturb: bool = True,
+        trains: bool = False,
     ) -> Tensor:
         prepared, solve, single = self.prepare(theta, context)
         sampling = self.sampling(num_samples or 1, group, perturb=perturb)
-        watch = self._watch(theta, prepared, solve) if perturb else None
+        watch = self._watch(theta, prepared, solve, trains) if perturb else None
         solutions: Tensor = self.estimator(prepared, solve, sampling)
         if watch is not None and watch.probes and (mapped := solve.map_aside(watch.instances)) is not None:
             watch.compare(mapped)
@@ -216,11 +217,11 @@ class SolverLayer(nn.Module):
             solutions = solutions.squeeze(1)
         return solutions.squeeze(0) if single else solutions
 
-    def _watch(self, theta: Tensor, prepared: Tensor, solve: BatchSolver) -> Observation | None:
+    def _watch(self, theta: Tensor, prepared: Tensor, solve: BatchSolver, trains: bool) -> Observation | None:
         """Looks at the step that begins here, and warns of what those before it have shown."""
         if not torch.is_grad_enabled():
             return None
-        if self.training:
+        if trains:
             self._diagnostics.detached(not theta.requires_grad)
         if theta.requires_grad:
             solve.watch = self._diagnostics.watch(theta, prepared, solve.sign)

@@ -102,9 +102,10 @@ class Observation:
         self._figures["noise_changed"] = _share(differs)
         self._figures["_probed"] = float(differs.numel())
         if best.shape[2] == self._theta.shape[1]:
-            value, scores = (self._theta.unsqueeze(1) * best).sum(), self._theta.unsqueeze(1)
-            worse = (scores * (best - samples)).sum() / samples.shape[1]
-            self._figures["noise_gap"] = worse / value.abs()
+            scores = self._theta.unsqueeze(1)
+            terms = torch.where(differs.unsqueeze(-1), scores * (best - samples), 0.0)
+            self._figures["noise_gap"] = terms.sum() / samples.shape[1] / (scores * best).sum().abs()
+            self._figures["_better"] = torch.count_nonzero(_below_zero(terms)) / torch.count_nonzero(differs)
 
     def downstream(self, dz: Tensor) -> None:
         """Takes note of dL/dz, (B, M, *solution_shape), before the gradient is estimated."""
@@ -141,7 +142,7 @@ class Observation:
         self._figures["step_length"] = _sum_of_lengths(step, active[:, 0]) / length
         self._figures["_slope"] = _sum_of_lengths(dz[:, 0], active[:, 0]) / length
         self._figures["_active"] = _share(active)
-        self._figures["_rising"] = torch.count_nonzero((dz * moved).sum(-1) < 0) / count
+        self._figures["_rising"] = torch.count_nonzero(_below_zero(dz * moved)) / count
         draws = moved.shape[1]
         if draws > 1:
             squares = moved.square().sum()
@@ -155,6 +156,11 @@ def _flat(tensor: Tensor, axes: int) -> Tensor:
 
 def _share(mask: Tensor) -> Tensor:
     return torch.count_nonzero(mask) / mask.numel()
+
+
+def _below_zero(terms: Tensor) -> Tensor:
+    """Whether sums over the last axis are below zero, by more than rounding."""
+    return terms.sum(-1) < -1e-3 * terms.abs().sum(-1)
 
 
 def _sum_of_lengths(rows: Tensor, which: Tensor) -> Tensor:

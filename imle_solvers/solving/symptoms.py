@@ -47,7 +47,10 @@ def _long_step(figures: Figures) -> float | None:
 
 
 def _wrong_sense(figures: Figures) -> float | None:
-    return float(figures["_rising"] > 0.9) if "_rising" in figures else None
+    # Of an exact solver, no sample is better than the MAP state, and no step against dL/dz has the loss rise along it.
+    weights = [weight for name, weight in (("_better", 3), ("_rising", 1)) if name in figures]
+    wrong = all(figures.get(name, 1.0) > 0.9 for name in ("_better", "_rising"))
+    return float(wrong * sum(weights)) if weights else None
 
 
 def _constant_theta(figures: Figures) -> float | None:
@@ -89,8 +92,8 @@ SYMPTOMS = {
         10,
         _wrong_sense,
         lambda figures, steps: (
-            f"for {steps} steps in a row nearly all targets have solutions that the loss likes less than the samples, "
-            "which no solver that optimises can give: the adapter's sense seems to be the wrong way round; "
+            "nearly all samples are better than the MAP state, or targets worse than their samples, which no solver that "
+            "optimises can give: the adapter's sense seems to be the wrong way round; "
             "imle_solvers.testing.check_adapter tells"
         ),
     ),
