@@ -55,6 +55,7 @@ CASES = {
         positive=True,
     ),
     "shortest path with negative costs": Case(lambda: ShortestPathAdapter(dag(), 0, 5)),
+    "shortest path to the right and down": Case(lambda: ShortestPathAdapter.grid(4, 5, directed=True)),
     "spanning tree": Case(lambda: MaxSpanningTreeAdapter(nx.complete_graph(6))),
     "spanning forest": Case(
         lambda: MaxSpanningTreeAdapter(nx.disjoint_union(nx.cycle_graph(4), nx.path_graph(3)), forest=True)

@@ -43,18 +43,6 @@ class Solved:
         return Solved(torch.cat([self.values] * times, dim=1), ok)
 
 
-class Watch(Protocol):
-    """Is shown the backward pass, for diagnostics."""
-
-    def downstream(self, dz: Tensor) -> None:
-        """Before it: dL/dz, (B, M, *solution_shape)."""
-        ...
-
-    def finish(self, gradient: Tensor) -> None:
-        """After it: dL/dscores, (B, *instance_shape)."""
-        ...
-
-
 class Solve(Protocol):
     """MAP states for scores in max form. Context and failures are dealt with inside.
 
@@ -62,15 +50,11 @@ class Solve(Protocol):
         num_ones: about how many ones a solution has, None where that is unknown.
         binary: whether solutions have entries of zero and one only.
         sign: 1 where theta are scores, which are maximised, -1 where they are costs.
-        watch: who looks on; None: nobody.
     """
 
     num_ones: float | None
     binary: bool
     sign: int
-
-    @property
-    def watch(self) -> Watch | None: ...
 
     def __call__(
         self,
@@ -93,6 +77,18 @@ class Solve(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Is shown the backward pass, for diagnostics."""
+
+    def downstream(self, dz: Tensor) -> None:
+        """Before it: dL/dz, (B, M, *solution_shape)."""
+        ...
+
+    def finish(self, gradient: Tensor) -> None:
+        """After it: dL/dscores, (B, *instance_shape)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the forward pass draws.
@@ -105,6 +101,7 @@ class Sampling:
         perturb: whether there is noise at all.
         generator: where noise comes from, by way of `noise`; None: torch's default generator.
         rank: whose noise this is under `torch.distributed`, see `generator_of_rank`; None: this process's own.
+        watch: who is shown the backward pass; None: nobody.
     """
 
     num_samples: int = 1
@@ -113,6 +110,7 @@ class Sampling:
     perturb: bool = True
     generator: Generator | None = None
     rank: int | None = None
+    watch: Watch | None = None
 
     @property
     def draws(self) -> int:
@@ -218,7 +216,7 @@ class _Estimate(torch.autograd.Function):
     def backward(ctx: Any, dz: Tensor) -> tuple[Tensor, None, None, None]:
         if ctx.sampling.group > 1 and ctx.sampling.average:
             dz = dz.repeat_interleave(ctx.sampling.group, dim=1)
-        watch = ctx.solve.watch
+        watch = ctx.sampling.watch
         if watch is not None:
             watch.downstream(dz)
         gradient = ctx.estimator.gradient(_take_saved(ctx), dz, ctx.solve, ctx.sampling)

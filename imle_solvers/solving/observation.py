@@ -9,10 +9,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from imle_solvers.adapter import CLAMPED
 from imle_solvers.estimators.base import Solved
 
-CLAMPED, KNOWN, IDENTICAL = "clamped costs", "solves skipped as known", "solves skipped as identical"
-"""Counts: an adapter's, of entries of theta; and those of rows that were not solved."""
+KNOWN, IDENTICAL = "solves skipped as known", "solves skipped as identical"
+"""Counts, among an adapter's own, the rows that were not solved: of a target that is known, and those solved before."""
 
 _ENTRIES = 2**16
 """Of all draws of the instances that are looked at: enough for shares, and what is made of them stays in a cache."""

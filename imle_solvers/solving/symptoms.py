@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from imle_solvers.solving.clamping import stacklevel
 
 Figures = Mapping[str, float]
 
@@ -92,8 +93,8 @@ SYMPTOMS = {
         10,
         _wrong_sense,
         lambda figures, steps: (
-            "nearly all samples are better than the MAP state, or targets worse than their samples, which no solver that "
-            "optimises can give: the adapter's sense seems to be the wrong way round; "
+            "nearly all samples are better than the MAP state, or targets worse than their samples, which no solver "
+            "that optimises can give: the adapter's sense seems to be the wrong way round; "
             "imle_solvers.testing.check_adapter tells"
         ),
     ),
@@ -153,16 +154,6 @@ class Symptoms:
             if self._evidence[name] >= symptom.patience:
                 self._told.add(name)
                 text = symptom.describe(figures, self._evidence[name])
-                warnings.warn(f"SolverLayer: {text}. See docs/troubleshooting.md", RuntimeWarning, stacklevel=_caller())
-
-
-def _caller() -> int:
-    """How far up, from who asks, the first frame is that is neither of this package nor of PyTorch."""
-    frame = sys._getframe(1)
-    level = 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (
-        "imle_solvers",
-        "torch",
-    ):
-        frame, level = frame.f_back, level + 1
-    return level
+                warnings.warn(
+                    f"SolverLayer: {text}. See docs/troubleshooting.md", RuntimeWarning, stacklevel=stacklevel()
+                )

@@ -139,7 +139,7 @@ MISTAKES = {
 
 def beginnings():
     """By the names in the code, what warnings begin with, up to the first number."""
-    rows = re.findall(r"^\| .* \| `(.*?)` \|", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| .* \| `(.*?)` \|", PAGE, re.MULTILINE)  # that of clamping goes on, and has its tests
     assert len(rows) == len(SYMPTOMS)
     return dict(zip(SYMPTOMS, rows, strict=True))
 

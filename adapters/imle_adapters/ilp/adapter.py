@@ -12,20 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from imle_adapters.ilp.choice import DEFAULT_WORK, INSTANCES, ORTOOLS, Choice, choose
+from imle_adapters.ilp.choice import DEFAULT_WORK, INSTANCES, Choice, choose, same_ortools
 from imle_adapters.ilp.engines import cp_sat
 from imle_adapters.ilp.engines.backends import COUNTING, ENGINES
-from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, Outcome, scaled
+from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, scaled
 from imle_adapters.ilp.engines.fit import fitting, unfit_bounds
 from imle_adapters.ilp.engines.portfolio import Portfolio
 from imle_adapters.ilp.engines.search import Search
-from imle_adapters.ilp.limits import checked_gap, seconds_of
+from imle_adapters.ilp.limits import checked_gap, checked_relaxed, proven_gap, seconds_of
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.deferred import Deferred
 from imle_solvers.errors import AdapterError, InputError
+from imle_solvers.gaps import gather_gaps
 from imle_solvers.status import Status
 from imle_solvers.waiting import Interrupted, Waiting, call_interruptibly
 
@@ -137,13 +138,13 @@ class ILPAdapter(SolverAdapter):
             compiled: False leaves all to the backend. The solutions are the same.
             relative_gap: how much worse than the optimum a solution may be proven to be, relative to its objective.
                 Above 0 solutions are approximate, and end OPTIMAL or FEASIBLE as the backend says, so give the layer
-                `on_failure="keep"`; and every target is solved for.
+                `on_failure="keep"`; and every target is solved for. What was proven is in `layer.stats().gaps`.
             relaxed: whether to solve the linear relaxation instead. Solutions may be fractions; rounding is yours.
 
         Raises:
-            TypeError: spec is not an ILPSpec, or the backend no text.
+            TypeError: spec is not an ILPSpec, the backend no text, or relaxed no truth value.
             ValueError: the spec is infeasible, the backend is unknown, not there or cannot hold it, the time limit is
-                not positive, or the gap is no number of at least 0.
+                not positive, or the gap is no number of at least 0, or above 0 for the relaxation.
         """
         if not isinstance(spec, ILPSpec):
             raise TypeError(f"expected an ILPSpec, got {type(spec).__name__}; make one with ILPSpec(...)")
@@ -153,9 +154,9 @@ class ILPAdapter(SolverAdapter):
         self.time_limit: float | None = seconds_of(time_limit)
         self.compiled: bool = bool(compiled)
         self.relative_gap: float = checked_gap(relative_gap)
-        self.relaxed: bool = bool(relaxed)
+        self.relaxed: bool = checked_relaxed(relaxed, backend, self.relative_gap)
         self._program = Program.of(spec).relaxed() if self.relaxed else Program.of(spec)
-        self.choice: Choice | None = _same_ortools(backend) if isinstance(backend, Choice) else None
+        self.choice: Choice | None = same_ortools(backend) if isinstance(backend, Choice) else None
         self._solvers: tuple[str, ...] = _solvers(backend, self._program)
         self._undecided = self.choice is None and len(self._solvers) > 1
         self._trial: tuple[_State, Floats, Context] | None = None
@@ -192,7 +193,7 @@ class ILPAdapter(SolverAdapter):
     def build(self) -> _State:
         """Loads the program into the solver, and tries the compiled search on it, if its kernels are there."""
         if self.choice is not None:
-            _same_ortools(self.choice)  # a worker may have another
+            same_ortools(self.choice)  # a worker may have another
         state = self._load()
         if self.compiled and (self.choice is None or self.choice.search) and Search.takes(self._program):
             objective = self.spec.objective
@@ -294,6 +295,7 @@ class ILPAdapter(SolverAdapter):
         values = found.values[:, self.spec.theta_index].reshape(thetas.shape).astype(thetas.dtype)
         statuses = np.where(found.infeasible, Status.INFEASIBLE, Status.OPTIMAL).astype(np.uint8)
         rest = np.flatnonzero(~(found.solved | found.infeasible))
+        gaps = None
         if rest.size:
             try:
                 others = {name: np.asarray(array)[rest] for name, array in context.items()}
@@ -302,8 +304,10 @@ class ILPAdapter(SolverAdapter):
                 error.of_part(rest)
                 raise
             values[rest], statuses[rest] = solved.values, solved.statuses
+            gaps = gather_gaps([(rest, solved.gaps)], statuses)
         counters = {"solved by search": len(thetas) - rest.size, "left to the backend": rest.size}
-        return Solutions(values, statuses, {name: int(count) for name, count in counters.items() if count}, fresh=True)
+        counts = {name: int(count) for name, count in counters.items() if count}
+        return Solutions(values, statuses, counts, fresh=True, gaps=gaps)
 
     def _solve_by_backend(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
         if state.solvers != self._solvers:  # chosen since
@@ -323,8 +327,10 @@ class ILPAdapter(SolverAdapter):
         if state.linear is not None:
             state.linear.stop()
 
-    def solve(self, state: _State, theta: FloatArray, **context: Any) -> tuple[Floats | None, Status]:
-        """Solves one instance by the backend: theta (*spec.shape) -> (*spec.shape)."""
+    def solve(
+        self, state: _State, theta: FloatArray, **context: Any
+    ) -> tuple[Floats | None, Status] | tuple[Floats, Status, float]:
+        """Solves one instance by the backend: theta (*spec.shape) -> (*spec.shape), and its gap unless optimal."""
         if state.stopped:
             raise RuntimeError("solves with this state were interrupted; build another one")
         deadline = Deadline(self.time_limit)
@@ -338,14 +344,17 @@ class ILPAdapter(SolverAdapter):
         if self._branches and self._improves_forever(state, costs, bounds, deadline):
             # Branch and bound may search an unbounded tree forever, or stop anywhere in it: it must not start.
             return None, self._why_no_optimum(state, costs, bounds, deadline)
-        claim, x, _ = state.engine.minimize(costs, bounds, deadline.left())
+        claim, x, _, bound = state.engine.minimize(costs, bounds, deadline.left())
         if claim is Claim.LIMIT:
             return None, Status.TIMEOUT
         point = None if x is None else _settle(state, x, costs, bounds, deadline)
         if point is None:
             return None, self._why_no_optimum(state, costs, bounds, deadline)
+        solution = point[self.spec.theta_index].reshape(self.instance_shape)
+        if claim is Claim.OPTIMAL and self.relative_gap == 0:
+            return solution, Status.OPTIMAL
         status = Status.OPTIMAL if claim is Claim.OPTIMAL else Status.FEASIBLE
-        return point[self.spec.theta_index].reshape(self.instance_shape), status
+        return solution, status, proven_gap(float(scaled(costs) @ point), bound)
 
     def _costs(self, thetas: FloatArray) -> Floats:
         """What to minimise, (N, n), for thetas (N, *spec.shape)."""
@@ -407,7 +416,7 @@ class ILPAdapter(SolverAdapter):
         if bounds.crossed:
             return Status.INFEASIBLE
         costs = np.zeros(self.spec.num_variables)
-        claim, x, _ = state.engine.minimize(costs, bounds, deadline.left())
+        claim, x, *_ = state.engine.minimize(costs, bounds, deadline.left())
         if x is not None and _settle(state, x, costs, bounds, deadline) is not None:
             return Status.OPTIMAL
         return {Claim.NO_OPTIMUM: Status.INFEASIBLE, Claim.LIMIT: Status.TIMEOUT}.get(claim, Status.CRASHED)
@@ -430,7 +439,7 @@ class ILPAdapter(SolverAdapter):
         if bounds.finite or not costs.any():
             return False
         costs = scaled(costs)  # as they come, their sum may not be finite
-        _, ray, _ = state.relaxation().minimize(costs, bounds.directions(), deadline.left())
+        ray = state.relaxation().minimize(costs, bounds.directions(), deadline.left()).x
         return ray is not None and bool(costs @ ray < -_RAY * np.abs(costs).max())
 
     def __repr__(self) -> str:
@@ -458,10 +467,10 @@ def _settle(state: _State, x: Floats, costs: Floats, bounds: Bounds, deadline: D
         bounds.row_lb,
         bounds.row_ub,
     )
-    outcome: Outcome = state.relaxation().minimize(costs, fixed, deadline.left())
-    if outcome.x is None:
+    refined = state.relaxation().minimize(costs, fixed, deadline.left()).x
+    if refined is None:
         return None
-    point = program.round(outcome.x, fixed)
+    point = program.round(refined, fixed)
     return point if point is not None and program.holds(point, bounds) else None
 
 
@@ -473,15 +482,6 @@ def _solvers(backend: str | Choice, program: Program) -> tuple[str, ...]:
         if len(backend.solvers) > 1 and name not in COUNTING:
             raise ValueError(f"expected solvers that count their work, {', '.join(COUNTING)}, got {name!r}")
     return backend.solvers
-
-
-def _same_ortools(choice: Choice) -> Choice:
-    if choice.ortools != ORTOOLS:
-        raise ValueError(
-            f'expected a choice made with this OR-Tools, {ORTOOLS}, got {choice!r}; let backend="auto" choose again, '
-            "and write down what it says"
-        )
-    return choice
 
 
 def _num_ones(spec: ILPSpec) -> float | None:

@@ -66,6 +66,16 @@ class Choice:
         object.__setattr__(self, "solvers", names)
 
 
+def same_ortools(choice: Choice) -> Choice:
+    """The choice; raises `ValueError` for one that was made with another OR-Tools."""
+    if choice.ortools != ORTOOLS:
+        raise ValueError(
+            f'expected a choice made with this OR-Tools, {ORTOOLS}, got {choice!r}; let backend="auto" choose again, '
+            "and write down what it says"
+        )
+    return choice
+
+
 class Solve(NamedTuple):
     """A solve in a trial.
 
@@ -103,7 +113,7 @@ def choose(
         if portfolio.stopped or unfit_bounds(name, portfolio.program, within) is not None:
             return Solve(False, work, np.inf)
         deadline = Deadline(seconds)
-        claim, x, taken = portfolio.engine(name).minimize(tried[row], within, seconds, work)
+        claim, x, taken, _ = portfolio.engine(name).minimize(tried[row], within, seconds, work)
         done = claim in (Claim.OPTIMAL, Claim.NO_OPTIMUM)
         if deadline.over and not done:
             taken = max(taken, _LARGEST)  # a larger limit of work would not help

@@ -68,7 +68,8 @@ class WrappedEngine:
             status = self._solver.Solve(self._parameters)
         if status in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
             values = np.array([variable.solution_value() for variable in self._variables])
-            return Outcome(Claim.OPTIMAL if status == pywraplp.Solver.OPTIMAL else Claim.FEASIBLE, values)
+            claim = Claim.OPTIMAL if status == pywraplp.Solver.OPTIMAL else Claim.FEASIBLE
+            return Outcome(claim, values, bound=self._objective.BestBound())
         if status in (pywraplp.Solver.INFEASIBLE, pywraplp.Solver.UNBOUNDED):
             return Outcome(Claim.NO_OPTIMUM, None)
         limited = limited and status == pywraplp.Solver.NOT_SOLVED
@@ -103,14 +104,15 @@ class ScipEngine(WrappedEngine):
         settings = _SCIP_SETTINGS + ("" if cuts else _NO_CUTS) + settings
         super().__init__("SCIP", settings, contextlib.nullcontext(), program, gap)
         self._costs_of_work = _scip_work(cuts, program.matrix.nnz)
-        self._seconds_a_node = 1e-3 * (1.0 + program.matrix.nnz / 2000)
+        _, iteration, node = self._costs_of_work
+        self._work_of_a_node = _ITERATIONS * iteration + node
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None, work: float | None = None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds; work is a sum of nodes and simplex iterations.
 
         SCIP has a limit of nodes alone, so a limit of work is a rough one.
         """
-        nodes = -1 if work is None else max(1, round(work / self._seconds_a_node))
+        nodes = -1 if work is None else max(1, round(work / self._work_of_a_node))
         self._solver.SetSolverSpecificParametersAsString(f"{self._settings}limits/totalnodes = {nodes}")
         outcome = self._minimize(costs, bounds, seconds, limited=seconds is not None or work is not None)
         start, iteration, node = self._costs_of_work
@@ -126,6 +128,9 @@ presolving/maxrestarts = 0
 _NO_CUTS = """separating/maxrounds = 0
 separating/maxroundsroot = 0
 """
+
+
+_ITERATIONS = 5  # of the simplex method in a node, for most of the families
 
 
 def _scip_work(cuts: bool, entries: int) -> tuple[float, float, float]:
