@@ -175,7 +175,8 @@ class SolverLayer(nn.Module):
         - `distinct_samples`: share of samples that differ from the first of their instance.
         - `agreement`: of the gradients of an instance's samples, their mean cosine, weighted by length.
         - `noise_changed`: share of samples that differ from the MAP state, and `noise_gap`, by how much of its value
-          they are worse. For these, one step in 256, and a few at first, solves for MAP states once more.
+          they are worse. For these, one step in 256, and a few at first, solves for MAP states once more, unless
+          `on_failure` is "keep".
         - `clamped_costs`: share of the entries of theta, noise and step included, that the adapter took as zero.
         - `skipped_solves`: share of solves that need not be done.
 
@@ -229,7 +230,9 @@ class SolverLayer(nn.Module):
         if trains:
             self._diagnostics.detached(not theta.requires_grad)
         if theta.requires_grad:
-            solve.watch = self._diagnostics.watch(theta, prepared, solve.sign)
+            # Where solutions need not be optimal, MAP states tell little, and a SolutionCache would learn from them.
+            exact = self.on_failure != "keep"
+            solve.watch = self._diagnostics.watch(theta, prepared, solve.sign, exact)
         return solve.watch
 
     def sampling(self, num_samples: int, group: int = 1, *, perturb: bool = True) -> Sampling:

@@ -39,20 +39,21 @@ class Diagnostics:
         self._unread: deque[_Record] = deque(maxlen=WINDOW)
         self._symptoms = Symptoms()
 
-    def watch(self, theta: Tensor, prepared: Tensor, sign: int) -> Observation | None:
+    def watch(self, theta: Tensor, prepared: Tensor, sign: int, may_probe: bool = True) -> Observation | None:
         """Begins a step that is to be differentiated; None: it is not looked at.
 
         Args:
             theta: what the layer was called with.
             prepared: (B, *instance_shape), what is computed with.
             sign: turns it into scores.
+            may_probe: whether samples may be compared with MAP states.
         """
         if self._unread:
             self._catch_up()
         self._steps += 1
         if self._steps < self._next or prepared.numel() == 0:
             return None
-        probes = self._steps >= self._next_probe
+        probes = may_probe and self._steps >= self._next_probe
         if probes:
             self._next_probe = self._steps + min(self._steps, PROBE)
         shared = theta.shape == prepared.shape and theta.stride()[:1] == (0,)

@@ -22,6 +22,8 @@ from imle_solvers import (
     Identity,
     Normal,
     PerturbedOptimizer,
+    SerialExecutor,
+    SolutionCache,
     SolverLayer,
     StraightThrough,
     Target,
@@ -81,6 +83,20 @@ def test_samples_are_compared_with_map_states_now_and_then():
     worse = (theta * best).sum() - (theta * z).sum()
     assert figures["noise_gap"] == pytest.approx((worse / (theta * best).sum()).item(), rel=1e-4)
     assert layer.stats().instances == instances + 3 * 16, "the comparison is not counted"
+
+
+def test_caches_of_solutions_learn_nothing_from_being_looked_at():
+    def solutions(watched):
+        adapter = top_k(6, 2)
+        with SolutionCache(SerialExecutor(), solve_ratio=0.5, seed=0) as cache:
+            layer = SolverLayer(adapter, executor=cache, on_failure="keep", generator=torch.Generator().manual_seed(0))
+            if not watched:
+                layer._watch = lambda *arguments: None
+            drawn = [step(layer, theta_of(4, 6, seed=seed)) for seed in range(2 * FIRST)]
+        assert "noise_changed" not in layer.diagnostics()
+        return torch.stack(drawn)
+
+    assert torch.equal(solutions(True), solutions(False))
 
 
 def test_clamped_costs_are_a_share():
