@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -118,6 +118,11 @@ class SolverAdapter:
         nothing unless overridden. A solver that spends seconds outside Python should be stopped here. To be
         interrupted in the main thread, too, it is called by `imle_solvers.waiting.call_interruptibly`.
         """
+
+    @classmethod
+    def backends(cls) -> Sequence[str]:
+        """The names of the solvers that are found here for adapters of this class, for `python -m imle_solvers`."""
+        return ()
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for the first row whose theta or context cannot be solved.

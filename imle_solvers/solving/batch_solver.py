@@ -74,7 +74,7 @@ class BatchSolver:
         self.watch: Observation | None = None
         self.num_ones: float | None = adapter.num_ones
         self.sign = -1 if adapter.sense == "min" else 1
-        self.proven = True  # that solutions are optimal, of all that were solved
+        self.proven: bool = True  # that solutions are optimal, of all that were solved
         self.binary: bool = adapter.parallelism is not Parallelism.DEVICE and claims_binary(adapter, context)
 
     def __call__(

@@ -31,7 +31,7 @@ from imle_adapters.ilp import ILPAdapter, ILPSpec, available_backends, fastest_s
 from imle_solvers.deferred import wait_for_kernels
 from imle_solvers.losses import FenchelYoungLoss, SPOPlusLoss, ScoreFunctionLoss
 from imle_solvers.schedules import cosine, exponential, linear
-from imle_solvers.testing import check_adapter
+from imle_solvers.testing import AdapterContract, check_adapter
 """
 """From modules that users are told of."""
 

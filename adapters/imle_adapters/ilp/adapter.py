@@ -14,7 +14,7 @@ import numpy as np
 
 from imle_adapters.ilp.choice import DEFAULT_WORK, INSTANCES, Choice, choose, same_ortools
 from imle_adapters.ilp.engines import cp_sat
-from imle_adapters.ilp.engines.backends import COUNTING, ENGINES
+from imle_adapters.ilp.engines.backends import COUNTING, ENGINES, available_backends
 from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, scaled
 from imle_adapters.ilp.engines.fit import fitting, unfit_bounds
 from imle_adapters.ilp.engines.portfolio import Portfolio
@@ -183,6 +183,10 @@ class ILPAdapter(SolverAdapter):
         """The name of the solver that goes first; before the first batch that of "auto" is only a guess."""
         return self._solvers[0]
 
+    @classmethod
+    def backends(cls) -> tuple[str, ...]:
+        return available_backends()
+
     def is_binary(self, context: Context) -> bool:
         """Where theta prices 0/1 variables only, without bounds of an instance's own, and solutions are optimal."""
         priced = self.spec.theta_index
@@ -281,7 +285,7 @@ class ILPAdapter(SolverAdapter):
 
     def _decide(self, choice: Choice) -> None:
         self.choice, self._solvers, self._undecided, self._trial = choice, choice.solvers, False, None
-        self.revision += 1
+        self.revision: int = 1
 
     def solve_batch(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
         """Solves a batch by the compiled search, and by the backend what that leaves.

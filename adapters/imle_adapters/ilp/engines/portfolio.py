@@ -35,7 +35,7 @@ class Portfolio:
         self._work = work
         self._gap = gap
         self._engines: dict[str, CountingEngine] = {}
-        self.stopped = False
+        self.stopped: bool = False
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds. With a time limit: the best that any of them has found."""
