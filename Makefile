@@ -54,6 +54,7 @@ bench-parts: $(VENV)/.bench
 	$(RUN) benchmarks/bench_dispatch.py
 	$(RUN) benchmarks/bench_noise.py
 	$(RUN) benchmarks/bench_layer.py
+	$(RUN) benchmarks/bench_diagnostics.py
 	$(RUN) benchmarks/bench_ilp.py
 	$(RUN) benchmarks/bench_training.py
 

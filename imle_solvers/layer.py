@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, get_args
 
@@ -25,6 +26,8 @@ from imle_solvers.pytorch.graph_break import graph_break
 from imle_solvers.solving.batch_solver import BatchSolver, OnFailure
 from imle_solvers.solving.clamping import Clamping
 from imle_solvers.solving.context import prepare_context
+from imle_solvers.solving.diagnostics import Diagnostics
+from imle_solvers.solving.observation import Observation
 from imle_solvers.solving.stats import Stats
 from imle_solvers.solving.theta import is_single
 
@@ -107,6 +110,7 @@ class SolverLayer(nn.Module):
         if adapter.parallelism is not Parallelism.DEVICE:
             self._executor.check(adapter)
         self._stats = Stats()
+        self._diagnostics = Diagnostics()
         self._clamping = Clamping()
         self.on_progress: Callable[[int, int], None] | None = None
         self.noise_rank: int | None = None
@@ -134,7 +138,7 @@ class SolverLayer(nn.Module):
             ClosedError: after `close()`.
         """
         if self.training:
-            return self._draw(theta, context, self.num_samples)
+            return self._draw(theta, context, self.num_samples, trains=True)
         solution = self.map(theta, **context)
         if self.num_samples is None:
             return solution
@@ -215,6 +219,29 @@ class SolverLayer(nn.Module):
         """What the layer has done: counts of batches, instances and statuses, where they were solved, and times."""
         return self._stats
 
+    def diagnostics(self, *, reset: bool = False) -> dict[str, float]:
+        """How the layer has learned of late: means over the last steps that were looked at, for a logger.
+
+        A step is a call that draws samples, and its backward pass. The first eight are looked at, then one in 64;
+        the last eight of these are kept. What cannot be told is left out.
+
+        - `nonzero_entries`, `nonzero_instances`: share of theta's entries, and of instances, with a gradient.
+        - `unchanged_targets`: share of target solutions that equal their sample, so that they give no gradient.
+        - `step_length`: of the target's step, lambda * ||dL/dz||, in units of theta's.
+        - `temperature`: length of the noise, in units of theta's.
+        - `distinct_samples`: share of samples that differ from the first of their instance.
+        - `agreement`: of the gradients of an instance's samples, their mean cosine, weighted by length.
+        - `noise_changed`: share of samples that differ from the MAP state, and `noise_gap`, by how much of its value
+          they are worse. For these, one step in 256, and a few at first, solves for MAP states once more, unless
+          `on_failure` is "keep".
+        - `clamped_costs`: share of the entries of theta, noise and step included, that the adapter took as zero.
+        - `skipped_solves`: share of solves that need not be done.
+
+        Args:
+            reset: whether to forget the steps so far.
+        """
+        return self._diagnostics.read(reset)
+
     def close(self) -> None:
         """Ends the layer's workers, unless it was given its executor. May be called again."""
         if self._owns_executor:
@@ -237,15 +264,33 @@ class SolverLayer(nn.Module):
         *,
         group: int = 1,
         perturb: bool = True,
+        trains: bool = False,
     ) -> Tensor:
         prepared, solve, single = self.prepare(theta, context, learning=perturb)
         sampling = self.sampling(num_samples or 1, group, perturb=perturb)
+        watch = self._watch(theta, prepared, solve, trains) if perturb else None
+        if watch is not None:
+            sampling = replace(sampling, watch=watch)
         solutions: Tensor = self.estimator(prepared, solve, sampling)
+        if watch is not None and watch.probes and (mapped := solve.map_aside(watch.instances)) is not None:
+            watch.compare(mapped)
         if solutions.dtype != theta.dtype:
             solutions = solutions.to(theta.dtype)
         if num_samples is None:
             solutions = solutions.squeeze(1)
         return solutions.squeeze(0) if single else solutions
+
+    def _watch(self, theta: Tensor, prepared: Tensor, solve: BatchSolver, trains: bool) -> Observation | None:
+        """Looks at the step that begins here, and warns of what those before it have shown."""
+        if not torch.is_grad_enabled():
+            return None
+        if trains:
+            self._diagnostics.detached(not theta.requires_grad)
+        if theta.requires_grad:
+            # Where solutions need not be optimal, MAP states tell little, and a SolutionCache would learn from them.
+            exact = self.on_failure != "keep"
+            solve.watch = self._diagnostics.watch(theta, prepared, solve.sign, exact)
+        return solve.watch
 
     def sampling(self, num_samples: int, group: int = 1, *, perturb: bool = True) -> Sampling:
         """How the layer's estimator, and losses on it, draw. See `Sampling`."""

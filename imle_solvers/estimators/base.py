@@ -77,6 +77,18 @@ class Solve(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Is shown the backward pass, for diagnostics."""
+
+    def downstream(self, dz: Tensor) -> None:
+        """Before it: dL/dz, (B, M, *solution_shape)."""
+        ...
+
+    def finish(self, gradient: Tensor) -> None:
+        """After it: dL/dscores, (B, *instance_shape)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the forward pass draws.
@@ -89,6 +101,7 @@ class Sampling:
         perturb: whether there is noise at all.
         generator: where noise comes from, by way of `noise`; None: torch's default generator.
         rank: whose noise this is under `torch.distributed`, see `generator_of_rank`; None: this process's own.
+        watch: who is shown the backward pass; None: nobody.
     """
 
     num_samples: int = 1
@@ -97,6 +110,7 @@ class Sampling:
     perturb: bool = True
     generator: Generator | None = None
     rank: int | None = None
+    watch: Watch | None = None
 
     @property
     def draws(self) -> int:
@@ -202,7 +216,12 @@ class _Estimate(torch.autograd.Function):
     def backward(ctx: Any, dz: Tensor) -> tuple[Tensor, None, None, None]:
         if ctx.sampling.group > 1 and ctx.sampling.average:
             dz = dz.repeat_interleave(ctx.sampling.group, dim=1)
+        watch = ctx.sampling.watch
+        if watch is not None:
+            watch.downstream(dz)
         gradient = ctx.estimator.gradient(_take_saved(ctx), dz, ctx.solve, ctx.sampling)
+        if watch is not None:
+            watch.finish(gradient)
         return _turned(gradient, ctx.solve), None, None, None
 
 

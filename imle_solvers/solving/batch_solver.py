@@ -7,7 +7,7 @@ straight to the adapter), and deals with instances that failed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imle_solvers.adapter import CLAMPED, Context, FloatArray, Parallelism, SolverAdapter, claims_binary
-from imle_solvers.errors import AdapterError, InputError, RowError, SolveError
+from imle_solvers.errors import AdapterError, ImleSolversError, InputError, RowError, SolveError
 from imle_solvers.estimators.base import Solved
 from imle_solvers.executors.base import Executor
 from imle_solvers.solving.clamping import Clamping
+from imle_solvers.solving.observation import IDENTICAL, KNOWN, Observation
 from imle_solvers.solving.on_tensors import StatusArray, solve_tensors
 from imle_solvers.solving.selection import Selection, select
 from imle_solvers.solving.stats import Stats
@@ -28,9 +29,6 @@ from imle_solvers.solving.transfer import to_device, to_host
 from imle_solvers.status import Status
 
 OnFailure = Literal["raise", "zero_grad", "keep"]
-
-KNOWN, IDENTICAL = "solves skipped as known", "solves skipped as identical"
-"""Counts, among an adapter's own, the rows that were not solved: of a target that is known, and those solved before."""
 
 _NOT_FINITE = "theta is not finite after noise; check the noise distribution and its temperature"
 
@@ -48,6 +46,9 @@ class BatchSolver:
         stats: where to count.
         on_progress: told of the parts of a batch, see `Executor.solve`.
         clamping: warns where entries of theta were solved as zero; None: nobody does.
+
+    Attributes:
+        watch: who looks on, for diagnostics; None: nobody.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class BatchSolver:
         self._on_progress = on_progress
         self._clamping = clamping
         self._timeout: str | None = None
+        self.watch: Observation | None = None
         self.num_ones: float | None = adapter.num_ones
         self.sign = -1 if adapter.sense == "min" else 1
         self.proven: bool = True  # that solutions are optimal, of all that were solved
@@ -89,6 +91,27 @@ class BatchSolver:
             SolveError: instances ended with a status that `on_failure` does not accept.
             AdapterError, InputError: naming instance and sample.
         """
+        if self.watch is None:
+            return self._solve(scores, needed, owned, skip_nonfinite)
+        self.watch.before(scores)
+        solved = self._solve(scores, needed, owned, skip_nonfinite)
+        self.watch.after(solved, needed)
+        return solved
+
+    def map_aside(self, instances: int) -> Solved | None:
+        """MAP states of the first instances, (instances, 1, *solution_shape), uncounted; None where that fails."""
+        context = {name: values[:instances] for name, values in self._context.items()}
+        theta = self._theta[:instances]
+        aside = BatchSolver(self._adapter, self._executor, theta, context, "zero_grad", Stats())
+        scores = (theta if self.sign > 0 else -theta).unsqueeze(1)
+        try:
+            return aside(
+                scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores, owned=self.sign < 0
+            )
+        except ImleSolversError:  # the solves that matter have gone well
+            return None
+
+    def _solve(self, scores: Tensor, needed: Tensor | None, owned: bool, skip_nonfinite: bool) -> Solved:
         batch, samples = scores.shape[:2]
         shape = (batch, samples, *self._adapter.solution_shape)
         if batch == 0:
@@ -197,12 +220,12 @@ class BatchSolver:
         wanted = rows if asked is None else int(asked.sum())
         for name, count in ((KNOWN, rows - wanted), (IDENTICAL, wanted - len(selection.chosen))):
             if count:
-                self._stats.counters[name] += count
+                self._count({name: count})
 
     def _solve_rows(self, array: FloatArray, context: Context) -> tuple[FloatArray, StatusArray]:
         self._adapter.check(array, context)
         solved = self._executor.solve(self._adapter, array, context, self._on_progress)
-        self._stats.counters.update(solved.counters)
+        self._count(solved.counters)
         if self._clamping is not None and solved.counters.get(CLAMPED):
             self.warn_of_clamped(self._theta)
             self._clamping = None  # once a call: what noise and targets do is not what was predicted
@@ -211,6 +234,11 @@ class BatchSolver:
             self._stats.add(solved.report)
             self._timeout = solved.report.timeout
         return solved.values, solved.statuses
+
+    def _count(self, counters: Mapping[str, int]) -> None:
+        self._stats.counters.update(counters)
+        if self.watch is not None:
+            self.watch.counters.update(counters)
 
     def _solve_on_device(self, thetas: Tensor, samples: int, skip_nonfinite: bool) -> tuple[Tensor, StatusArray]:
         finite = thetas.isfinite()

@@ -94,3 +94,17 @@ def test_a_solver_on_the_device_moves_nothing():
     z.sum().backward()
     assert z.is_cuda
     assert layer.stats().executors == {"device": 2}
+
+
+@pytest.mark.parametrize("adapter", [TopKAdapter(6, 2), top_k(6, 2)], ids=["on tensors", "in process"])
+def test_figures_are_those_of_the_cpu(adapter):
+    figures = []
+    for device in ("cpu", "cuda"):
+        generator = torch.Generator().manual_seed(0)
+        layer = SolverLayer(adapter, estimator=IMLE(Normal()), num_samples=3, num_workers=0, generator=generator)
+        theta = torch.linspace(-1, 1, 48).view(8, 6).sin().to(device).requires_grad_()
+        for _ in range(10):
+            layer(theta).square().sum().backward()
+        figures.append(layer.diagnostics())
+    assert figures[0] == pytest.approx(figures[1], rel=1e-3)
+    assert "noise_changed" in figures[0]
