@@ -31,7 +31,9 @@ class FenchelYoungLoss(nn.Module):
 
     In max form, L(theta; y) = F(theta) - <theta, y> with F(theta) = E max_z <theta + tau eps, z>, up to a constant
     that depends on y only; convex in theta, with the gradient E z - y, which needs no solve beyond the forward ones.
-    The expectation is a mean of `num_samples` draws with the noise of the layer's estimator.
+    The expectation is a mean of `num_samples` draws with the noise of the layer's estimator. A temperature relative to
+    theta, the default of `IMLE`, is held as it is while differentiating: then the direction of theta is learned, its
+    length is not, and the loss is convex at a temperature that is a number only.
 
     Args:
         layer: whose estimator perturbs, as `IMLE` does; solutions must have theta's shape.
