@@ -153,7 +153,8 @@ class AIMLE(PerturbAndMAP):
         """Lambda, broadcastable to (B, S, *instance_shape); 0 where there is nothing to step along."""
         axes = list(range(1 if self.per_instance else 0, dz.ndim))
         lengths = [torch.linalg.vector_norm(tensor, dim=axes, keepdim=True) for tensor in (scores, dz)]
-        size = self.beta.to(scores) * lengths[0] / lengths[1]
+        # Theta of zero counts as one of length one, as good as any: a network that starts there would stay.
+        size = self.beta.to(scores) * torch.where(lengths[0] > 0, lengths[0], 1.0) / lengths[1]
         return torch.where(lengths[1] > 0, size, 0.0)
 
     @torch.no_grad()

@@ -48,8 +48,8 @@ class RegretLoss(nn.Module):
 
         Args:
             solutions: (B, *solution_shape), (B, S, *solution_shape), or without B, as the layer gives them.
-            truth: the true costs or scores, of that shape, or without the axis of samples.
-            solution: their optimum z*(c), of the shape of truth; None: it is solved for.
+            truth: (B, *instance_shape), or without B, the true costs or scores.
+            solution: their optimum z*(c), of that shape; None: it is solved for.
             **context: per-instance arrays for the adapter, where that is solved for.
 
         Returns:
@@ -59,6 +59,8 @@ class RegretLoss(nn.Module):
             ValueError: other shapes.
         """
         given, costs = paired("RegretLoss", self.layer, solutions, truth, "truth")
+        if truth.ndim > len(self.layer.adapter.solution_shape) + 1:
+            raise ValueError(f"RegretLoss: expected truth without an axis of samples, got {tuple(truth.shape)}")
         if solution is None:
             with torch.no_grad():
                 solution = self.layer.map(truth.to(solutions), **context)
