@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 import torch.distributed
@@ -180,16 +179,6 @@ class AIMLE(PerturbAndMAP):
         move = self.momentum * self.last_move + self.step * direction
         for state, new in ((self.beta, (self.beta + move).clamp(min=0)), (self.norm, norm), (self.last_move, move)):
             state.copy_(torch.where(rows > 0, new, state))
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # .to(bfloat16) on a model would round beta, and steps of 1e-4 would vanish in it.
-        before = dict(self.named_buffers(recurse=False))
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for name, buffer in before.items():
-            new = getattr(self, name)
-            if new.dtype != buffer.dtype:
-                setattr(self, name, buffer.to(new.device))
-        return self
 
     def extra_repr(self) -> str:
         """The arguments that say what it does; the state is in the buffers."""

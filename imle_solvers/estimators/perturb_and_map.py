@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from imle_solvers.estimators.relative import Relative, spread
 from imle_solvers.noise.distributions import Noise, deviation, is_own, resolve_noise
 from imle_solvers.pytorch.blocks import rows_at_once
 
-_TEMPERATURE = Relative(0.7)
+_TEMPERATURE = Relative(0.5)
 """What learns best, or nearly so, on every problem of benchmarks/bench_defaults.py."""
 
 
@@ -27,16 +28,22 @@ class PerturbAndMAP(Estimator):
         noise: what perturbs theta. "auto": Sum-of-Gamma with the adapter's number of ones where that is known, else
             Gumbel. None: no noise.
         input_noise_temperature: tau_in, 0 or more, what multiplies the noise, or `Relative`; None: that of the target,
-            and where that is None, too, `Relative(0.7)`.
+            and where that is None, too, `Relative(0.5)`.
         target_noise_temperature: the same for the solves of the backward pass; None: that of the input.
         num_marginal_samples: M, of how many draws each sample is the mean.
         skip_known: whether target solutions that are known are not solved for, see `estimators.certificate`.
+
+    Attributes:
+        theta_scale: in a buffer, the mean standard deviation of the entries of theta in the first batch that was
+            differentiated, which relative temperatures go by; 0 before, None where no temperature is relative.
 
     Raises:
         ValueError: a temperature below zero or not finite, or `num_marginal_samples` below one. When sampling: one
             temperature is relative and the other is not, nor zero.
         TypeError: `noise` without a `sample` method, or one that takes something else; a number that is none.
     """
+
+    theta_scale: Tensor | None
 
     def __init__(
         self,
@@ -68,6 +75,9 @@ class PerturbAndMAP(Estimator):
         self.noise = noise
         self.input_noise_temperature: float = input_noise_temperature
         self.target_noise_temperature: float = target_noise_temperature
+        # Zero until it is fixed.
+        relative = isinstance(input_noise_temperature, Relative)
+        self.register_buffer("theta_scale", torch.zeros((), dtype=torch.float64) if relative else None)
 
     def draw(self, scores: Tensor, solve: Solve, sampling: Sampling) -> tuple[Solved, Saved]:
         """Solves perturbed scores; `gradient` gets the scores, the noise, the solutions and which of them are valid."""
@@ -113,11 +123,41 @@ class PerturbAndMAP(Estimator):
         return torch.mul(noise, unit, out=noise if is_own(distribution) else None)
 
     def noise_unit(self, distribution: Noise, scores: Tensor) -> Tensor | None:
-        """(B, 1, ...): what noise is multiplied by before its temperature, where that is relative, else None.
+        """What noise is multiplied by before its temperature, a scalar, where that is relative, else None.
+
+        Args:
+            distribution: of the noise.
+            scores: (B, *instance_shape), of which the scale is taken until `fix_scale` has been called.
 
         Raises:
             ValueError: one temperature is relative, the other is not.
         """
+        if not self._is_relative():
+            return None
+        scale = spread(scores, 1).mean()
+        if self.theta_scale is not None:
+            fixed = self.theta_scale.to(scale)
+            scale = torch.where(fixed > 0, fixed, scale)
+        return scale / deviation(distribution)
+
+    @torch.no_grad()
+    def fix_scale(self, theta: Tensor) -> None:
+        """Takes the scale of theta, (B, *instance_shape), as that of relative temperatures, unless they have one."""
+        if not self._is_relative() or theta.numel() == 0:
+            return
+        if self.theta_scale is None:
+            self.theta_scale = torch.zeros((), dtype=torch.float64, device=theta.device)
+        # Without a look at what it holds, for which a GPU would have to be waited for.
+        new = spread(theta, 1).mean().to(self.theta_scale)
+        self.theta_scale.copy_(torch.where(self.theta_scale > 0, self.theta_scale, new))
+
+    def forward(self, theta: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
+        """See `Estimator`; the first call that is differentiated fixes the scale of the noise."""
+        if sampling.perturb and self.noise is not None and theta.requires_grad and torch.is_grad_enabled():
+            self.fix_scale(theta)
+        return super().forward(theta, solve, sampling)
+
+    def _is_relative(self) -> bool:
         temperatures = self.input_noise_temperature, self.target_noise_temperature
         relative = [isinstance(temperature, Relative) for temperature in temperatures if temperature != 0]
         if any(relative) and not all(relative):
@@ -125,7 +165,17 @@ class PerturbAndMAP(Estimator):
                 f"{type(self).__name__}: expected both temperatures relative, or neither, got "
                 f"input_noise_temperature={temperatures[0]!r}, target_noise_temperature={temperatures[1]!r}; set both"
             )
-        return spread(scores, 1).unsqueeze(1) / deviation(distribution) if any(relative) else None
+        return any(relative)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # .to(bfloat16) on a model would round what is adapted, and steps of 1e-4 would vanish in it.
+        before = dict(self.named_buffers(recurse=False))
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in before.items():
+            new = getattr(self, name)
+            if new.dtype != buffer.dtype:
+                setattr(self, name, buffer.to(new.device))
+        return self
 
     def extra_repr(self) -> str:
         """The arguments."""

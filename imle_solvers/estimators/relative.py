@@ -11,15 +11,17 @@ from imle_solvers.arguments import is_finite
 
 
 class Relative(float):
-    """A number in units of theta, for each instance on its own: `Target(beta=Relative(2.0))`, `Relative(0.5)` of noise.
+    """A number in units of theta: `Target(beta=Relative(2.0))`, `input_noise_temperature=Relative(0.5)`.
 
     As a target's beta: each sample's step is so many times as long as theta, lambda = beta * ||theta|| / ||dL/dz||.
-    As a temperature: the standard deviation of the noise is so many times that of the entries of theta.
+    As a temperature: the standard deviation of the noise is so many times that of the entries of theta, as it is, on
+        average, in the first batch that is differentiated. The estimator keeps that in a buffer, `theta_scale`: from
+        then on theta may outgrow the noise, as far as solutions are certain.
     As AIMLE's `target_norm`: so many non-zeros for each that a sample has.
 
-    Steps and temperatures go by what the instance itself has, so that the same is learned for any scale of theta and of
-    the loss, in any batch, for any number of samples. Where all entries of theta are zero, they count as of magnitude
-    one: any scale is as good. Where all are the same, their magnitude takes the place of their standard deviation.
+    So the same is learned for any scale of theta and of the loss, for steps in any batch and for any number of samples.
+    Where all entries of theta are zero, they count as of magnitude one: any scale is as good. Where all are the same,
+    their magnitude takes the place of their standard deviation.
 
     Args:
         share: finite and not negative.

@@ -31,9 +31,8 @@ class FenchelYoungLoss(nn.Module):
 
     In max form, L(theta; y) = F(theta) - <theta, y> with F(theta) = E max_z <theta + tau eps, z>, up to a constant
     that depends on y only; convex in theta, with the gradient E z - y, which needs no solve beyond the forward ones.
-    The expectation is a mean of `num_samples` draws with the noise of the layer's estimator. A temperature relative to
-    theta, the default of `IMLE`, is held as it is while differentiating: then the direction of theta is learned, its
-    length is not, and the loss is convex at a temperature that is a number only.
+    The expectation is a mean of `num_samples` draws with the noise of the layer's estimator; a relative temperature
+    goes by the first theta.
 
     Args:
         layer: whose estimator perturbs, as `IMLE` does; solutions must have theta's shape.
@@ -84,6 +83,8 @@ class FenchelYoungLoss(nn.Module):
         scores = solve.sign * prepared
         target = (target.unsqueeze(0) if single else target).to(scores)
         sampling = self.layer.sampling(self.num_samples)
+        assert isinstance(self.layer.estimator, PerturbAndMAP)
+        self.layer.estimator.fix_scale(prepared)
         losses: Tensor = _FenchelYoung.apply(scores, target, self.layer.estimator, solve, sampling)  # type: ignore[no-untyped-call]
         return reduce(losses, self.reduction, single).to(theta.dtype)
 

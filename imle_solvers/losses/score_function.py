@@ -22,8 +22,8 @@ class ScoreFunctionLoss(nn.Module):
 
     E l(MAP(theta + tau eps)) over the noise of the layer's estimator, with the unbiased gradient
     mean_s (l_s - b_s) score(eps_s) / tau, where b_s is the mean loss of the other samples. The loss is any function,
-    differentiable or not; solutions may have any shape. No solves beyond the forward ones. A temperature relative to
-    theta is held as it is while differentiating.
+    differentiable or not; solutions may have any shape. No solves beyond the forward ones. A relative temperature
+    goes by the first theta.
 
     Args:
         layer: whose estimator perturbs with noise that has a density, as `IMLE(Normal())` does.
@@ -80,6 +80,7 @@ class ScoreFunctionLoss(nn.Module):
         with torch.no_grad():
             prepared, solve, _ = self.layer.prepare(theta, context)
             scores = solve.sign * prepared
+            estimator.fix_scale(prepared)
             sampling = self.layer.sampling(self.num_samples)
             _, (_, noise, values, ok) = estimator.draw(scores, solve, sampling)
             losses = self.loss(values.to(theta.dtype))
