@@ -47,7 +47,8 @@ class AIMLE(PerturbAndMAP):
         symmetric: central instead of forward difference.
         per_instance: norms, and with them lambda, for each instance instead of one for the batch, as published.
         alpha: the weight of theta in the target.
-        initial_beta: beta at the start; the paper's experiments start from 0, the published code from 1.
+        initial_beta: beta at the start; None: 2, or 0.5 where `symmetric`, which steps to both sides. The paper's
+            experiments start from 0, the published code from 1.
         initial_norm: n at the start.
         target_norm: the number of non-zeros to aim at, 1 as published, 10 in the paper's discrete VAE; or `Relative`,
             to the number that a drawn solution has.
@@ -72,7 +73,7 @@ class AIMLE(PerturbAndMAP):
         symmetric: bool = False,
         per_instance: bool = False,
         alpha: float = 1.0,
-        initial_beta: float = 2.0,
+        initial_beta: float | None = None,
         initial_norm: float = 1.0,
         target_norm: float = _AS_MANY,
         step: float = 1e-3,
@@ -90,6 +91,8 @@ class AIMLE(PerturbAndMAP):
             num_marginal_samples=num_marginal_samples,
             skip_known=skip_known,
         )
+        if initial_beta is None:
+            initial_beta = 0.5 if symmetric else 2.0
         for name, value, low, high in (
             ("alpha", alpha, -math.inf, math.inf),
             ("initial_beta", initial_beta, 0.0, math.inf),
