@@ -38,7 +38,7 @@ from imle_adapters import (
     ShortestPathAdapter,
     TopKAdapter,
 )
-from imle_solvers import AIMLE, IMLE, Estimator, FunctionAdapter, SolverAdapter, SolverLayer, SPOPlusLoss, Target
+from imle_solvers import AIMLE, IMLE, Estimator, SolverAdapter, SolverLayer, SPOPlusLoss, Target
 
 FEATURES = 5
 TRAIN, TEST = 400, 400
@@ -61,22 +61,6 @@ class Problem:
     positive: bool = False
 
 
-def right_and_down(side: int) -> SolverAdapter:
-    """Paths over the edges of a grid, which lead right and down, so that costs may have any sign: all are compared."""
-    edges = [((i, j), (i, j + 1)) for i in range(side) for j in range(side - 1)]
-    edges += [((i, j), (i + 1, j)) for i in range(side - 1) for j in range(side)]
-    number = {edge: index for index, edge in enumerate(edges)}
-    graph = nx.DiGraph(edges)
-    paths = torch.zeros(math.comb(2 * side - 2, side - 1), len(edges))
-    for row, path in enumerate(nx.all_simple_paths(graph, (0, 0), (side - 1, side - 1))):
-        paths[row, [number[edge] for edge in itertools.pairwise(path)]] = 1
-
-    def cheapest(costs: Tensor) -> Tensor:
-        return paths[(costs @ paths.T.to(costs)).argmin(1)].to(costs)
-
-    return FunctionAdapter(cheapest, sense="min", instance_shape=(len(edges),), batched=True, binary=True)
-
-
 def knapsack(items: int) -> SolverAdapter:
     """The most valuable items of which the weights keep within two capacities."""
     weights = np.random.default_rng(items).integers(300, 800, (2, items)) / 100
@@ -86,8 +70,8 @@ def knapsack(items: int) -> SolverAdapter:
 
 
 PROBLEMS = {
-    "path 5x5 DAG, deg 4": Problem(lambda: right_and_down(5), 4),
-    "path 5x5 DAG, deg 6": Problem(lambda: right_and_down(5), 6),
+    "path 5x5 DAG, deg 4": Problem(lambda: ShortestPathAdapter.grid(5, 5, 4, "edge", directed=True), 4),
+    "path 5x5 DAG, deg 6": Problem(lambda: ShortestPathAdapter.grid(5, 5, 4, "edge", directed=True), 6),
     "path 5x5 edges, deg 4": Problem(lambda: ShortestPathAdapter.grid(5, 5, 4, "edge"), 4, positive=True),
     "path 5x5 vertices, deg 6": Problem(lambda: ShortestPathAdapter.grid(5, 5, 8, "vertex"), 6, positive=True),
     "knapsack 10, deg 4": Problem(lambda: knapsack(10), 4),

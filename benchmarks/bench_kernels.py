@@ -15,9 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import networkx as nx
 import numpy as np
@@ -49,6 +50,7 @@ adapters = {
     "grid, vertex costs": ShortestPathAdapter.grid(4, 4),
     "graph, edge costs": ShortestPathAdapter(nx.complete_graph(4), 0, 3),
     "acyclic graph": ShortestPathAdapter(nx.DiGraph([(0, 1), (1, 2)]), 0, 2),
+    "graph, costs of any sign": ShortestPathAdapter(nx.DiGraph([(0, 1), (1, 0)]), 0, 1, negative="allow"),
     "spanning tree": MaxSpanningTreeAdapter(nx.complete_graph(4)),
     "assignment": AssignmentAdapter(4, 4),
 }
@@ -75,6 +77,8 @@ def main() -> int:
         shares = rng.choice(WARCRAFT_COSTS, p=WARCRAFT_SHARES, size=(arguments.instances, side, side))
         costs = (shares + rng.gumbel(scale=0.1, size=shares.shape)).clip(min=0.01).astype(np.float32)
         rows += compare(f"shortest path, grid {side}x{side}", grid_contenders(side), costs, arguments.rounds)
+        costs = rng.uniform(0.1, 1, (arguments.instances, side * (side - 1) * 2 + (side - 1) ** 2)).astype(np.float32)
+        rows += compare(f"right and down, grid {side}x{side}", directed_contenders(side), costs, arguments.rounds)
     scores = rng.normal(size=(arguments.instances, 435)).astype(np.float32)
     rows += compare("spanning tree, complete graph of 30", tree_contenders(30), scores, arguments.rounds)
     for side in ASSIGNMENT_SIDES:
@@ -146,6 +150,31 @@ def grid_contenders(side: int) -> dict[str, Contender]:
         "SciPy, matrix reused": one_by_one(scipy_reused),
         "NetworkX, weights set": one_by_one(networkx_weights),
         "NetworkX, weight function": one_by_one(networkx_function),
+    }
+
+
+def directed_contenders(side: int) -> dict[str, Contender]:
+    """Paths to the right and down, diagonal steps too, with costs of edges; also as a graph that might have cycles."""
+    adapter = ShortestPathAdapter.grid(side, side, 8, "edge", directed=True)
+    first, last = (0, 0), (side - 1, side - 1)
+    circle = [*adapter.edges, (last, "beyond"), ("beyond", last)]
+    graph = nx.DiGraph(adapter.edges)
+
+    def general(negative: Literal["clamp", "allow"]) -> Contender:
+        solve = kernel(ShortestPathAdapter.from_edges(circle, first, last, directed=True, negative=negative))
+        return lambda thetas: solve(np.pad(thetas, ((0, 0), (0, 2)), constant_values=1))[:, :-2]
+
+    def networkx(theta: Thetas) -> NDArray[np.float32]:
+        cost = dict(zip(adapter.edges, theta.tolist(), strict=True))
+        path = nx.dijkstra_path(graph, first, last, weight=lambda tail, head, _: cost[tail, head])
+        used = set(pairwise(path))
+        return np.array([edge in used for edge in adapter.edges], np.float32)
+
+    return {
+        "kernel": kernel(adapter),
+        "kernel for any graph, Dijkstra": general("clamp"),
+        "kernel for any graph, any sign": general("allow"),
+        "NetworkX, weight function": one_by_one(networkx),
     }
 
 
@@ -254,9 +283,9 @@ def measure_compilation() -> dict[str, dict[str, float]]:
 
 def report(rows: list[dict[str, Any]], compile_seconds: dict[str, dict[str, float]]) -> None:
     """Prints the tables."""
-    print(f"{'problem':42}{'contender':28}{'us/instance':>12}{'x kernel':>10}")
+    print(f"{'problem':42}{'contender':32}{'us/instance':>12}{'x kernel':>10}")
     for row in rows:
-        print(f"{row['problem']:42}{row['contender']:28}{row['microseconds']:12.2f}{row['times_kernel']:10.1f}")
+        print(f"{row['problem']:42}{row['contender']:32}{row['microseconds']:12.2f}{row['times_kernel']:10.1f}")
     print(f"\n{'first solve of a process, seconds (the first row has the import of Numba in it)':70}")
     for name, compiled in compile_seconds["compiled"].items():
         print(f"{name:42}compiled {compiled:6.2f}   from cache {compile_seconds['from cache'][name]:6.2f}")

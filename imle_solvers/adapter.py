@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imle_solvers.errors import AdapterError
+from imle_solvers.gaps import Gaps, gaps_of
 from imle_solvers.report import Report
 from imle_solvers.status import Status
 
@@ -22,6 +23,9 @@ FloatArray = NDArray[np.floating[Any]]
 Shape = tuple[int, ...]
 ContextShapes = Mapping[str, Shape | None]
 IsBinary = bool | Callable[..., bool]
+
+CLAMPED = "clamped costs"
+"""Counts, among an adapter's own, the entries of theta that were solved as zero, see `SolverAdapter.clamped`."""
 
 
 class Parallelism(enum.Enum):
@@ -43,6 +47,9 @@ class Solutions:
         report: how it was solved; for executors to fill in.
         fresh: whether the adapter made values for this batch, and keeps no hold on them. If not, they are copied before
             anybody else sees them.
+        gaps: (N,) by how much of its objective a solution is proven to be worse than the optimum at most:
+            |objective - bound| / |objective|, 0 or more, infinity where nothing is proven; rows of failed instances are
+            ignored. Their mean and the worst are in `layer.stats()`. None: 0 of OPTIMAL, infinity of FEASIBLE.
     """
 
     values: NDArray[Any]
@@ -50,6 +57,7 @@ class Solutions:
     counters: dict[str, int] = field(default_factory=dict)
     report: Report | None = None
     fresh: bool = False
+    gaps: Gaps | None = None
 
 
 class SolverAdapter:
@@ -77,6 +85,7 @@ class SolverAdapter:
             makes better is known to stay optimal, and need not be solved for again, see
             `imle_solvers.estimators.certificate`. False, unless set, claims nothing. Where that depends on the context,
             a method `is_binary(context)`, which gets the names and arrays that the caller passed.
+        clamping_advice: for the warning that entries of theta are solved as zero, see `clamped`: what to do about it.
         revision: how often the adapter has changed. Only `check` may change it, to settle by the first batch how to
             solve; workers then get it anew.
     """
@@ -90,6 +99,7 @@ class SolverAdapter:
     limit_advice: str = "give the layer executor=ProcessExecutor(timeout=seconds) to end solves that take longer"
     exclusion: str | None = None
     is_binary: IsBinary = False
+    clamping_advice: str = "keep theta in the range that is solved as it is"
     revision: int = 0
 
     @cached_property
@@ -109,6 +119,11 @@ class SolverAdapter:
         interrupted in the main thread, too, it is called by `imle_solvers.waiting.call_interruptibly`.
         """
 
+    @classmethod
+    def backends(cls) -> Sequence[str]:
+        """The names of the solvers that are found here for adapters of this class, for `python -m imle_solvers`."""
+        return ()
+
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for the first row whose theta or context cannot be solved.
 
@@ -119,6 +134,20 @@ class SolverAdapter:
             context: arrays with a leading axis of N, of the declared shapes.
         """
 
+    def clamped(self, thetas: FloatArray, context: Context) -> NDArray[np.bool_] | None:
+        """Which entries of theta a solve takes as zero, since it cannot solve them as they are; None: never any.
+
+        An adapter that overrides this counts those entries as `CLAMPED` when it solves.
+
+        Args:
+            thetas: (N, *instance_shape), finite.
+            context: arrays with a leading axis of N.
+
+        Returns:
+            (N, *instance_shape), without entries that the context rules out.
+        """
+        return None
+
     def solve(self, state: Any, theta: FloatArray, **context: Any) -> Any:
         """Solves one instance.
 
@@ -128,8 +157,9 @@ class SolverAdapter:
             context: the declared per-instance arrays that the caller passed.
 
         Returns:
-            The solution, (*solution_shape), or `(solution, status)`, a `Status`. Solutions that are OPTIMAL or FEASIBLE
-            are finite numbers; with any other status what stands in place of a solution is ignored.
+            The solution, (*solution_shape), or `(solution, status)`, a `Status`, or `(solution, status, gap)`, see
+            `Solutions.gaps`. Solutions that are OPTIMAL or FEASIBLE are finite numbers; with any other status what
+            stands in place of a solution, or of its gap, is ignored.
         """
         raise NotImplementedError(f"{type(self).__name__} overrides neither solve nor solve_batch")
 
@@ -149,17 +179,24 @@ class SolverAdapter:
         """
         values = np.zeros((len(thetas), *self.solution_shape), dtype=thetas.dtype)
         statuses = np.zeros(len(thetas), dtype=np.uint8)
+        told: dict[int, float] = {}
         for row, theta in enumerate(thetas):
             try:
                 result = self.solve(state, theta, **{name: array[row] for name, array in context.items()})
-                solution, status = _with_status(result)
+                solution, status, gap = _with_status(result)
                 statuses[row] = status
                 if status <= Status.FEASIBLE:
                     values[row] = self._checked(solution, status)
+                    if gap is not None:
+                        told[row] = _checked_gap(gap)
             except Exception as error:
                 check_finite_solutions(self, values[:row], statuses[:row])  # the first row at fault is named, always
                 raise AdapterError(f"{self!r} failed: {type(error).__name__}: {error}", row) from error
-        return Solutions(values, statuses, fresh=True)
+        solutions = Solutions(values, statuses, fresh=True)
+        if told:
+            solutions.gaps = gaps_of(statuses)
+            solutions.gaps[list(told)] = list(told.values())
+        return solutions
 
     def solve_tensors(self, thetas: Any, context: Context) -> Any:
         """Solves a batch of tensors where they are. For adapters with `Parallelism.DEVICE`, which override it.
@@ -187,17 +224,41 @@ class SolverAdapter:
         return f"{type(self).__name__}(sense={self.sense!r}, instance_shape={self.instance_shape})"
 
 
-def _with_status(result: Any) -> tuple[Any, Status]:
-    """What `solve` returned as a solution and its status."""
+def _with_status(result: Any) -> tuple[Any, Status, Any]:
+    """What `solve` returned as a solution, its status and its gap, or None."""
     if not isinstance(result, tuple):
-        return result, Status.OPTIMAL
-    if len(result) != 2:
-        raise TypeError(f"expected a solution, or a tuple of it and a Status, got a tuple of {len(result)}")
-    solution, status = result
+        return result, Status.OPTIMAL, None
+    if len(result) not in (2, 3):
+        raise TypeError(
+            f"expected a solution, or a tuple of it, a Status and, if known, its gap, got a tuple of {len(result)}"
+        )
+    solution, status, gap = result if len(result) == 3 else (*result, None)
     # No truth value, of which False would be OPTIMAL, and no objective.
     if isinstance(status, bool) or not isinstance(status, numbers.Integral):
         raise TypeError(f"expected a status such as Status.OPTIMAL beside the solution, got {status!r}")
-    return solution, Status(int(status))
+    return solution, Status(int(status)), gap
+
+
+def _checked_gap(gap: Any) -> float:
+    if isinstance(gap, bool) or not isinstance(gap, numbers.Real) or not float(gap) >= 0:
+        raise ValueError(f"expected the gap of a solution to be a number of at least 0, such as 0.01, got {gap!r}")
+    return float(gap)
+
+
+def check_gaps(adapter: SolverAdapter, gaps: Gaps, statuses: NDArray[Any]) -> None:
+    """Raises `AdapterError` for the first row that counts as solved but has a gap below 0, or NaN.
+
+    Args:
+        adapter: whose solutions they are.
+        gaps: (N,) real numbers.
+        statuses: (N,) codes of `Status`.
+    """
+    wrong = ~(gaps >= 0) & (statuses <= Status.FEASIBLE)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise AdapterError(
+            f"{adapter!r}: expected gaps of at least 0, infinity where nothing is proven, got {gaps[row]}", row
+        )
 
 
 def check_finite_solutions(adapter: SolverAdapter, values: NDArray[Any], statuses: NDArray[Any]) -> None:

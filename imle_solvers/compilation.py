@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 import numba
@@ -41,6 +42,33 @@ def inner(function: Function) -> Function:
     return cast(Function, numba.njit(**options)(function))
 
 
+class NotInCacheError(Exception):
+    """A kernel would have to be compiled.
+
+    Attributes:
+        kernel: Numba's dispatcher.
+        types: of the arguments that it was called with.
+    """
+
+    def __init__(self, kernel: Any, types: tuple[Any, ...]) -> None:
+        super().__init__(kernel, types)
+        self.kernel: Any = kernel
+        self.types: tuple[Any, ...] = types
+
+
+_thread = threading.local()
+
+
+@contextlib.contextmanager
+def from_cache() -> Iterator[None]:
+    """Within it, this thread compiles nothing: a kernel that is not in the cache raises `NotInCacheError`."""
+    _thread.compiles = False
+    try:
+        yield
+    finally:
+        _thread.compiles = True
+
+
 class _Compiling(event.Listener):
     """Knows whether anything is being compiled. A wait for that is no long solve."""
 
@@ -57,6 +85,8 @@ class _Compiling(event.Listener):
             if self._depth == 0:
                 self._since = time.monotonic()
             self._depth += 1
+        if not getattr(_thread, "compiles", True):  # Numba tells of an end, too
+            raise NotInCacheError(event.data["dispatcher"], event.data["args"])
 
     def on_end(self, event: Any) -> None:
         with self._lock:

@@ -134,6 +134,7 @@ def _check_methods(name: str, adapter: SolverAdapter) -> None:
         return
     check_takes(adapter.build, f"{name}.build", [])
     check_takes(adapter.check, f"{name}.check", ["thetas", "context"])
+    check_takes(adapter.clamped, f"{name}.clamped", ["thetas", "context"])
     if _overrides(adapter, "solve_batch"):  # which may have another use for the name of solve
         check_takes(adapter.solve_batch, f"{name}.solve_batch", ["state", "thetas", "context"])
     elif _overrides(adapter, "solve"):

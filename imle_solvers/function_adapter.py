@@ -15,8 +15,8 @@ class FunctionAdapter(SolverAdapter):
     """A solver that is a function.
 
     With `batched=False`, `fn(theta, **context)` takes one numpy instance, (*instance_shape), and returns a solution,
-    (*solution_shape), or `(solution, Status)`. It runs in worker processes, so it may be a lambda or a closure, but
-    what it refers to must pickle.
+    (*solution_shape), or `(solution, Status)`, or `(solution, Status, gap)` (see `Solutions.gaps`). It runs in worker
+    processes, so it may be a lambda or a closure, but what it refers to must pickle.
 
     With `batched=True`, `fn(thetas, **context)` takes a tensor, (N, *instance_shape), on the device of the layer's
     input, and returns a tensor, (N, *solution_shape), there. No workers are involved.

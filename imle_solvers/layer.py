@@ -21,6 +21,7 @@ from imle_solvers.executors.serial import SerialExecutor
 from imle_solvers.noise.distributions import resolve_noise
 from imle_solvers.pytorch.graph_break import graph_break
 from imle_solvers.solving.batch_solver import BatchSolver, OnFailure
+from imle_solvers.solving.clamping import Clamping
 from imle_solvers.solving.context import prepare_context
 from imle_solvers.solving.stats import Stats
 from imle_solvers.solving.theta import check_tensor
@@ -101,6 +102,7 @@ class SolverLayer(nn.Module):
         if adapter.parallelism is not Parallelism.DEVICE:
             self._executor.check(adapter)
         self._stats = Stats()
+        self._clamping = Clamping()
         self.on_progress: Callable[[int, int], None] | None = None
         self.noise_rank: int | None = None
         if self._owns_executor and executor == "processes":
@@ -179,7 +181,7 @@ class SolverLayer(nn.Module):
         group: int = 1,
         perturb: bool = True,
     ) -> Tensor:
-        prepared, solve, single = self.prepare(theta, context)
+        prepared, solve, single = self.prepare(theta, context, learning=perturb)
         sampling = self.sampling(num_samples or 1, group, perturb=perturb)
         solutions: Tensor = self.estimator(prepared, solve, sampling)
         if solutions.dtype != theta.dtype:
@@ -192,12 +194,16 @@ class SolverLayer(nn.Module):
         """How the layer's estimator, and losses on it, draw. See `Sampling`."""
         return Sampling(num_samples, group, perturb=perturb, generator=self.generator, rank=self.noise_rank)
 
-    def prepare(self, theta: Tensor, context: dict[str, Any]) -> tuple[Tensor, BatchSolver, bool]:
+    def prepare(
+        self, theta: Tensor, context: dict[str, Any], *, learning: bool = True
+    ) -> tuple[Tensor, BatchSolver, bool]:
         """Checks a call's input and turns it into what estimators, and losses on them, work with.
 
         Args:
             theta: see `forward`.
             context: see `forward`.
+            learning: whether theta is learned by this call where the layer is in training mode, so that it may be
+                worth a warning: not of the labels that `map` makes of data.
 
         Returns:
             Theta, (B, *instance_shape), float32 or float64; the solver of max form for it, whose `sign` times theta are
@@ -215,7 +221,14 @@ class SolverLayer(nn.Module):
             self.estimator.check_shapes(self.adapter.instance_shape, self.adapter.solution_shape)
         prepared = prepare_context(self.adapter, context, len(theta), theta.device, single=single)
         solve = BatchSolver(
-            self.adapter, self._executor, theta, prepared, self.on_failure, self._stats, self.on_progress
+            self.adapter,
+            self._executor,
+            theta,
+            prepared,
+            self.on_failure,
+            self._stats,
+            self.on_progress,
+            self._clamping if learning and self.training and theta.requires_grad else None,
         )
         return (theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta), solve, single
 

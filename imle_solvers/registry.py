@@ -50,15 +50,25 @@ def make_adapter(name: str, **kwargs: Any) -> SolverAdapter:
         AdapterError: the installed package that registers the name cannot be loaded.
         TypeError: what was registered makes no adapter, or one that cannot work. What it raises itself is raised, too.
     """
+    factory = load_factory(name)
+    adapter = factory(**kwargs)
+    if not isinstance(adapter, SolverAdapter):
+        raise TypeError(f"what is registered as {name!r}, {factory!r}, made no SolverAdapter, but {adapter!r}")
+    check_adapter_attributes(adapter)
+    return adapter
+
+
+def load_factory(name: str) -> Callable[..., SolverAdapter]:
+    """The class or function that is registered as `name`.
+
+    Raises:
+        ValueError, AdapterError: see `make_adapter`.
+    """
     factory = _registered.get(name)
-    if factory is None and name in _installed():
-        factory = _load(name, _installed()[name])
     if factory is not None:
-        adapter = factory(**kwargs)
-        if not isinstance(adapter, SolverAdapter):
-            raise TypeError(f"what is registered as {name!r}, {factory!r}, made no SolverAdapter, but {adapter!r}")
-        check_adapter_attributes(adapter)
-        return adapter
+        return factory
+    if name in _installed():
+        return _load(name, _installed()[name])
     known = available_adapters()
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""

@@ -27,6 +27,7 @@ class Case:
     make: Callable[[], SolverAdapter]
     context: Callable[[int], dict[str, Any]] = field(default=lambda batch: {})
     positive: bool = False
+    objective: Callable[..., Any] | None = None
 
     def theta(self, adapter, batch=6, seed=0):
         generator = torch.Generator().manual_seed(seed)
@@ -55,12 +56,16 @@ CASES = {
         positive=True,
     ),
     "shortest path with negative costs": Case(lambda: ShortestPathAdapter(dag(), 0, 5)),
+    "shortest path to the right and down": Case(lambda: ShortestPathAdapter.grid(4, 5, directed=True)),
     "spanning tree": Case(lambda: MaxSpanningTreeAdapter(nx.complete_graph(6))),
     "spanning forest": Case(
         lambda: MaxSpanningTreeAdapter(nx.disjoint_union(nx.cycle_graph(4), nx.path_graph(3)), forest=True)
     ),
     "assignment": Case(lambda: AssignmentAdapter(3, 4)),
-    "assignment with unmatched rows": Case(lambda: AssignmentAdapter(4, 3, "max", unmatched=0.3)),
+    "assignment with unmatched rows": Case(
+        lambda: AssignmentAdapter(4, 3, "max", unmatched=0.3),
+        objective=lambda theta, z: (theta * z).sum() + 0.3 * (4 - z.sum()),
+    ),
     "top-k": Case(
         lambda: TopKAdapter(6, 2, "min"), lambda batch: {"k": torch.arange(batch) % 3, "mask": torch.ones(batch, 6)}
     ),

@@ -14,7 +14,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+from imle_adapters.ilp import ILPAdapter, ILPSpec
 from imle_solvers import ProcessExecutor
+from imle_solvers.deferred import wait_for_kernels
 from tests.programs import Program
 
 # The same examples in every run: what CI says is about the code.
@@ -54,6 +56,14 @@ def _repeatable():
     """Every test draws the same numbers in every run, and leaves the cores to the others."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def compiled_search():
+    """The search for integer programs is in the cache: no process compiles it, while or after a program runs."""
+    spec = ILPSpec(sense="max", A_ub=[[1.0, 1.0]], b_ub=[1.0], ub=1, integrality=True)
+    ILPAdapter(spec).build()
+    wait_for_kernels()
 
 
 @pytest.fixture

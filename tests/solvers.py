@@ -13,6 +13,7 @@ import numpy as np
 
 from imle_solvers.adapter import Parallelism, Solutions, SolverAdapter
 from imle_solvers.function_adapter import FunctionAdapter
+from imle_solvers.gaps import gaps_of
 from imle_solvers.status import Status
 
 
@@ -155,6 +156,26 @@ class Returns(SolverAdapter):
 
     def solve_batch(self, state, thetas, context):
         return Solutions(self.values, self.statuses)
+
+
+class GapAdapter(SolverAdapter):
+    """Theta is the status and the gap of an instance: none below 0, infinity from 9 on. By the batch if told so."""
+
+    sense, instance_shape = "max", (2,)
+
+    def __init__(self, batched=False):
+        self.batched = batched
+
+    def solve(self, state, theta):
+        status, gap = Status(int(theta[0])), float(theta[1])
+        return (theta, status) if gap < 0 else (theta, status, np.inf if gap >= 9 else gap)
+
+    def solve_batch(self, state, thetas, context):
+        if not self.batched:
+            return super().solve_batch(state, thetas, context)
+        statuses, gaps = thetas[:, 0].astype(np.uint8), np.where(thetas[:, 1] >= 9, np.inf, thetas[:, 1])
+        told = None if (gaps < 0).all() else np.where(gaps < 0, gaps_of(statuses), gaps)
+        return Solutions(thetas.copy(), statuses, fresh=True, gaps=told)
 
 
 class Reuses(SolverAdapter):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from comparison.problem import OURS, Contender, Problem, Row
+from imle_solvers.deferred import wait_for_kernels
 from imle_solvers.solving.stats import Stats
 
 TOLERANCE = 2e-4
@@ -142,6 +143,7 @@ def _warm_up(contender: Contender, problem: Problem, budget: Budget) -> int:
         if seconds < budget.turn:
             seconds = seconds_of(contender, problem, 1)
         return min(len(problem.thetas), max(budget.fewest, int(budget.turn / seconds)))
+    wait_for_kernels()
     until = time.perf_counter() + budget.warm_up
     while time.perf_counter() < until:
         seconds_of(contender, problem, len(problem.thetas))

@@ -15,6 +15,7 @@ import numpy as np
 from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.errors import ClosedError
 from imle_solvers.executors.by_adapter import ByAdapter
+from imle_solvers.gaps import gather_gaps
 from imle_solvers.report import Report
 from imle_solvers.waiting import Waiting
 
@@ -163,10 +164,14 @@ def join(parts: Sequence[Solutions], values: FloatArray | None = None) -> Soluti
     counters: Counter[str] = Counter()
     for part in parts:
         counters.update(part.counters)
+    statuses = np.concatenate([part.statuses for part in parts])
+    stops = itertools.accumulate(len(part.statuses) for part in parts)
+    told = [(slice(stop - len(part.statuses), stop), part.gaps) for part, stop in zip(parts, stops, strict=True)]
     return Solutions(
         np.concatenate([part.values for part in parts]) if values is None else values,
-        np.concatenate([part.statuses for part in parts]),
+        statuses,
         dict(counters),
+        gaps=gather_gaps(told, statuses),
     )
 
 

@@ -13,6 +13,7 @@ from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import AdapterError
 from imle_solvers.executors.base import Executor, Progress
 from imle_solvers.executors.by_adapter import ByAdapter
+from imle_solvers.gaps import gather_gaps
 from imle_solvers.report import Report
 from imle_solvers.status import Status
 
@@ -87,6 +88,7 @@ class SolutionCache(Executor):
             solutions.statuses[rest] = Status.FEASIBLE
             solutions.counters[FROM_CACHE] = len(rest)
             progress(len(rest))
+        solutions.gaps = gather_gaps([(rows, solutions.gaps)], solutions.statuses)
         with self._lock:
             for row in rows[solutions.statuses[rows] == Status.OPTIMAL]:
                 kept[solutions.values[row].astype(np.float64).tobytes()] = solutions.values[row].astype(np.float64)
@@ -108,6 +110,7 @@ class SolutionCache(Executor):
                 raise
             solutions.values[rows], solutions.statuses[rows] = solved.values, solved.statuses
             solutions.counters, solutions.report = dict(solved.counters), solved.report
+            solutions.gaps = solved.gaps
         return solutions
 
     def _kept_of(self, adapter: SolverAdapter) -> dict[bytes, FloatArray]:

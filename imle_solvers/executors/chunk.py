@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter, check_finite_solutions
+from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter, check_finite_solutions, check_gaps
 from imle_solvers.errors import AdapterError
 from imle_solvers.executors.by_adapter import ByAdapter
 from imle_solvers.status import Status
@@ -71,6 +71,8 @@ def _checked(adapter: SolverAdapter, solved: Any, thetas: FloatArray) -> Solutio
         raise AdapterError(f"{adapter!r}: solve_batch must return Solutions, got {type(solved).__name__}")
     rows = len(thetas)
     expected = {"solutions": (solved.values, (rows, *adapter.solution_shape)), "statuses": (solved.statuses, (rows,))}
+    if solved.gaps is not None:
+        expected["gaps"] = (solved.gaps, (rows,))
     for name, (array, shape) in expected.items():
         if not isinstance(array, np.ndarray):
             raise AdapterError(f"{adapter!r}: expected {name} in an array, got {type(array).__name__}")
@@ -83,6 +85,9 @@ def _checked(adapter: SolverAdapter, solved: Any, thetas: FloatArray) -> Solutio
         solved.values = solved.values.astype(thetas.dtype, copy=False)
     solved.statuses = solved.statuses.astype(np.uint8)
     check_finite_solutions(adapter, solved.values, solved.statuses)
+    if solved.gaps is not None:
+        solved.gaps = solved.gaps.astype(np.float64)
+        check_gaps(adapter, solved.gaps, solved.statuses)
     return solved
 
 

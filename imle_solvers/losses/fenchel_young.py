@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from imle_solvers.arguments import check_count, explain_arguments
-from imle_solvers.estimators.base import Sampling, Solve
-from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, shift
+from imle_solvers.estimators.base import Estimator, Sampling, Solve, Solved
+from imle_solvers.estimators.perturb_and_map import PerturbAndMAP
 from imle_solvers.layer import SolverLayer
 from imle_solvers.losses.common import (
     Reduction,
@@ -31,27 +31,33 @@ class FenchelYoungLoss(nn.Module):
 
     In max form, L(theta; y) = F(theta) - <theta, y> with F(theta) = E max_z <theta + tau eps, z>, up to a constant
     that depends on y only; convex in theta, with the gradient E z - y, which needs no solve beyond the forward ones.
-    The expectation is a mean of `num_samples` draws with the noise of the layer's estimator; a relative temperature
-    goes by the first theta.
+    The expectation is a mean of `num_samples` draws with the noise of the layer's estimator, at its temperature (a
+    relative one goes by the first theta). Where that multiplies theta, as in `PerturbedOptimizer(multiplicative=True)`,
+    the gradient is E[z * perturbed / theta] - y (Dalle et al. 2022, arXiv 2207.13513). Where perturbed theta is not
+    solved as it is (costs of paths below zero, see `SolverAdapter.clamped`) the loss is not convex: keep the
+    temperature small beside theta.
 
     Args:
-        layer: whose estimator perturbs, as `IMLE` does; solutions must have theta's shape.
+        layer: whose estimator perturbs, as `IMLE` and `PerturbedOptimizer` do, or one of one's own that has `noise` and
+            solves all its draws in one call; solutions must have theta's shape.
         num_samples: draws for each instance.
         reduction: "mean" over the batch, "sum", or "none" for (B,).
 
     Raises:
-        TypeError: an estimator that has no noise to draw.
-        ValueError: `num_samples` below one, an unknown reduction, solutions of another shape.
+        TypeError: an estimator that has no noise to draw, such as `Blackbox()` and `IMLE(None)`.
+        ValueError: `num_samples` below one, an unknown reduction, solutions of another shape, noise at temperature 0.
     """
 
     def __init__(self, layer: SolverLayer, num_samples: int = 10, reduction: Reduction = "mean") -> None:
         super().__init__()
         check_layer("FenchelYoungLoss", layer)
-        if not isinstance(layer.estimator, PerturbAndMAP):
+        if getattr(layer.estimator, "noise", None) is None:
             raise TypeError(
-                f"FenchelYoungLoss: expected a layer whose estimator perturbs theta, such as IMLE(), got "
-                f"{type(layer.estimator).__name__}"
+                f"FenchelYoungLoss: expected a layer whose estimator perturbs theta, such as IMLE() or "
+                f"PerturbedOptimizer(), got {layer.estimator!r}, which has no noise"
             )
+        if getattr(layer.estimator, "input_noise_temperature", None) == 0:
+            raise ValueError("FenchelYoungLoss: expected an input_noise_temperature above 0, got 0")
         check_shapes("FenchelYoungLoss", layer)
         check_count("FenchelYoungLoss: ", "num_samples", num_samples)
         self.layer = layer
@@ -83,8 +89,8 @@ class FenchelYoungLoss(nn.Module):
         scores = solve.sign * prepared
         target = (target.unsqueeze(0) if single else target).to(scores)
         sampling = self.layer.sampling(self.num_samples)
-        assert isinstance(self.layer.estimator, PerturbAndMAP)
-        self.layer.estimator.fix_scale(prepared)
+        if isinstance(self.layer.estimator, PerturbAndMAP):
+            self.layer.estimator.fix_scale(prepared)
         losses: Tensor = _FenchelYoung.apply(scores, target, self.layer.estimator, solve, sampling)  # type: ignore[no-untyped-call]
         return reduce(losses, self.reduction, single).to(theta.dtype)
 
@@ -92,16 +98,48 @@ class FenchelYoungLoss(nn.Module):
 class _FenchelYoung(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, scores: Tensor, target: Tensor, estimator: PerturbAndMAP, solve: Solve, sampling: Sampling
+        ctx: Any, scores: Tensor, target: Tensor, estimator: Estimator, solve: Solve, sampling: Sampling
     ) -> Tensor:
-        solved, (_, noise, values, _) = estimator.draw(scores, solve, sampling)
-        perturbed = shift(scores.unsqueeze(1), noise, estimator.input_noise_temperature)
-        target = target.unsqueeze(1)
-        ctx.save_for_backward(mean_of_solved(values - target, solved))
-        return mean_of_solved(inner(perturbed, values) - inner(scores.unsqueeze(1), target), solved)
+        recorder = _Recorder(solve)
+        solved, _ = estimator.draw(scores, recorder, sampling)
+        perturbed = recorder.scores
+        if perturbed is None or perturbed.shape != solved.values.shape:
+            raise TypeError(
+                f"FenchelYoungLoss: expected an estimator that solves all {sampling.draws} draws in one call, which "
+                f"{type(estimator).__name__} does not"
+            )
+        target, scores = target.unsqueeze(1), scores.unsqueeze(1)
+        values = solved.values
+        moved = values * (perturbed / scores) if getattr(estimator, "multiplicative", False) else values
+        ctx.save_for_backward(mean_of_solved(moved - target, solved))
+        return mean_of_solved(inner(perturbed, values) - inner(scores, target), solved)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dl: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return dl.reshape(-1, *(1 for _ in gradient.shape[1:])) * gradient, None, None, None, None
+
+
+class _Recorder:
+    """A `Solve` that keeps the scores of its one call: only the estimator knows how it perturbs."""
+
+    def __init__(self, solve: Solve) -> None:
+        self._solve = solve
+        self.num_ones: float | None = solve.num_ones
+        self.binary: bool = solve.binary
+        self.sign: int = solve.sign
+        self.calls = 0
+        self.scores: Tensor | None = None
+
+    def __call__(
+        self,
+        scores: Tensor,
+        *,
+        needed: Tensor | None = None,
+        owned: bool = False,
+        skip_nonfinite: bool = False,
+    ) -> Solved:
+        self.calls += 1
+        self.scores = scores if self.calls == 1 else None
+        return self._solve(scores, needed=needed, skip_nonfinite=skip_nonfinite)  # not owned: they are needed yet

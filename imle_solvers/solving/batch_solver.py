@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imle_solvers.adapter import Context, FloatArray, Parallelism, SolverAdapter, claims_binary
+from imle_solvers.adapter import CLAMPED, Context, FloatArray, Parallelism, SolverAdapter, claims_binary
 from imle_solvers.errors import AdapterError, InputError, RowError, SolveError
 from imle_solvers.estimators.base import Solved
 from imle_solvers.executors.base import Executor
+from imle_solvers.solving.clamping import Clamping
 from imle_solvers.solving.on_tensors import StatusArray, solve_tensors
 from imle_solvers.solving.selection import Selection, select
 from imle_solvers.solving.stats import Stats
@@ -46,6 +47,7 @@ class BatchSolver:
         on_failure: see `SolverLayer`.
         stats: where to count.
         on_progress: told of the parts of a batch, see `Executor.solve`.
+        clamping: warns where entries of theta were solved as zero; None: nobody does.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class BatchSolver:
         on_failure: OnFailure,
         stats: Stats,
         on_progress: Callable[[int, int], None] | None = None,
+        clamping: Clamping | None = None,
     ) -> None:
         self._adapter = adapter
         self._executor = executor
@@ -65,9 +68,11 @@ class BatchSolver:
         self._on_failure = on_failure
         self._stats = stats
         self._on_progress = on_progress
+        self._clamping = clamping
         self._timeout: str | None = None
         self.num_ones: float | None = adapter.num_ones
         self.sign = -1 if adapter.sense == "min" else 1
+        self.proven = True  # that solutions are optimal, of all that were solved
         self.binary: bool = adapter.parallelism is not Parallelism.DEVICE and claims_binary(adapter, context)
 
     def __call__(
@@ -111,6 +116,36 @@ class BatchSolver:
             torch.where(mask.reshape(batch, samples, *(1,) * (values.ndim - 2)), values, 0.0), mask, owned=True
         )
 
+    def clamped(self, scores: Tensor) -> Tensor | None:
+        """Which of (B, M, *instance_shape) scores are solved as zero, see `SolverAdapter.clamped`; None: none."""
+        adapter = self._adapter
+        if (
+            type(adapter).clamped is SolverAdapter.clamped
+            or adapter.parallelism is Parallelism.DEVICE
+            or not len(scores)
+        ):
+            return None
+        samples = scores.shape[1]
+        thetas = to_host(self._thetas(scores.flatten(0, 1), owned=False))
+        try:
+            clamped = adapter.clamped(thetas, self._repeated(samples))
+        except RowError as error:
+            error.locate(samples)
+            raise
+        if clamped is None or not clamped.any():
+            return None
+        return torch.from_numpy(clamped.reshape(scores.shape)).to(scores.device)
+
+    def warn_of_clamped(self, theta: Tensor, which: str = "predicted") -> None:
+        """Warns, once a layer, where entries of (B, *instance_shape), in the adapter's sense, are solved as zero."""
+        if self._clamping is not None:
+            thetas = theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta
+            self._clamping.look(self._adapter, to_host(thetas), self._context, which)
+
+    def _repeated(self, samples: int) -> Context:
+        """The context of all rows."""
+        return {name: np.repeat(values, samples, axis=0) for name, values in self._context.items()}
+
     def _thetas(self, scores: Tensor, owned: bool) -> Tensor:
         """In the adapter's own sense; a copy, as solvers may overwrite it, unless it may be."""
         if self.sign < 0:
@@ -121,7 +156,7 @@ class BatchSolver:
         self, array: FloatArray, samples: int, asked: NDArray[np.bool_] | None, skip_nonfinite: bool
     ) -> tuple[FloatArray, StatusArray]:
         array = np.ascontiguousarray(array.reshape(len(array) * samples, *self._adapter.instance_shape))
-        context = {name: np.repeat(values, samples, axis=0) for name, values in self._context.items()}
+        context = self._repeated(samples)
         unsound = _not_finite(array)
         if unsound is not None:
             if not skip_nonfinite:
@@ -168,6 +203,10 @@ class BatchSolver:
         self._adapter.check(array, context)
         solved = self._executor.solve(self._adapter, array, context, self._on_progress)
         self._stats.counters.update(solved.counters)
+        if self._clamping is not None and solved.counters.get(CLAMPED):
+            self.warn_of_clamped(self._theta)
+            self._clamping = None  # once a call: what noise and targets do is not what was predicted
+        self._stats.gaps.add(solved.statuses, solved.gaps)
         if solved.report is not None:
             self._stats.add(solved.report)
             self._timeout = solved.report.timeout
@@ -187,6 +226,7 @@ class BatchSolver:
         context = {name: values.repeat_interleave(samples, dim=0) for name, values in self._context.items()}
         values, statuses = solve_tensors(self._adapter, thetas, context)
         self._stats.executors["device"] += 1
+        self._stats.gaps.add(statuses)
         if self._on_progress is not None:
             self._on_progress(len(thetas), len(thetas))
         return values, statuses
@@ -212,7 +252,7 @@ class BatchSolver:
         counts = np.bincount(statuses, minlength=len(Status))
         self._stats.statuses.update({status: int(counts[status]) for status in Status if counts[status]})
         if counts[Status.FEASIBLE]:
-            self.binary = False  # nothing follows for the target from a solution that need not be optimal
+            self.proven = self.binary = False  # nothing follows for the target from a solution that need not be optimal
         accepted = {Status.OPTIMAL, Status.FEASIBLE} if self._on_failure == "keep" else {Status.OPTIMAL}
         ok = np.isin(statuses, list(accepted))
         if ok.all():

@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field, fields
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from imle_solvers.gaps import Gaps, gaps_of
 from imle_solvers.report import Report
 from imle_solvers.status import Status
 
@@ -55,6 +60,55 @@ class SolveTimes:
 
 
 @dataclass
+class ProvenGaps:
+    """By how much of their objectives solutions are proven to be worse than the optimum at most, see `Solutions.gaps`.
+
+    Attributes:
+        known: how many solutions have a proven gap; optima have one of 0.
+        unknown: how many have none.
+        total: the sum of those that are known.
+        largest: the largest of them.
+    """
+
+    known: int = 0
+    unknown: int = 0
+    total: float = 0.0
+    largest: float = 0.0
+
+    def add(self, statuses: NDArray[Any], gaps: Gaps | None = None) -> None:
+        """Adds the solutions of a batch.
+
+        Args:
+            statuses: (N,) codes of `Status`; those that failed do not count.
+            gaps: (N,); None: what the statuses say.
+        """
+        if gaps is None:
+            if not np.count_nonzero(statuses):  # the usual case, and OPTIMAL is 0
+                self.known += len(statuses)
+                return
+            gaps = gaps_of(statuses)
+        gaps = gaps[statuses <= Status.FEASIBLE]
+        known = gaps[np.isfinite(gaps)]
+        self.known += known.size
+        self.unknown += gaps.size - known.size
+        self.total += float(known.sum())
+        self.largest = max(self.largest, float(known.max(initial=0.0)))
+
+    @property
+    def mean(self) -> float:
+        """Of the gaps that are known; NaN if there are none."""
+        return self.total / self.known if self.known else math.nan
+
+    @property
+    def worst(self) -> float:
+        """Infinity as soon as a solution has no proven gap, 0 if there were no solutions."""
+        return math.inf if self.unknown else self.largest
+
+    def __repr__(self) -> str:
+        return f"ProvenGaps(mean={self.mean:.3g}, worst={self.worst:.3g}, known={self.known}, unknown={self.unknown})"
+
+
+@dataclass
 class Stats:
     """Counts and times since the layer was made, or since `reset`.
 
@@ -68,6 +122,7 @@ class Stats:
         total_seconds: from giving batches to the executor until their solutions were there.
         copy_seconds: of it, moving arrays to workers and back.
         queue_seconds: of it, messages, queues, and workers that waited for the last of a batch.
+        gaps: the mean and the worst proven gap of solutions, of those rows that were solved.
     """
 
     batches: int = 0
@@ -79,6 +134,7 @@ class Stats:
     total_seconds: float = 0.0
     copy_seconds: float = 0.0
     queue_seconds: float = 0.0
+    gaps: ProvenGaps = field(default_factory=ProvenGaps)
 
     def add(self, report: Report) -> None:
         """Adds the times of a batch."""
@@ -99,6 +155,9 @@ class Stats:
         counts = {status.name: count for status, count in sorted(self.statuses.items())} | dict(self.counters)
         listed = ", ".join(f"{count} {name}" for name, count in counts.items())
         text = f"{self.batches} batches, {self.instances} instances" + (f": {listed}" if listed else "")
+        if self.gaps.worst:
+            text += f"; a proven gap of {self.gaps.mean:.2g} (mean), {self.gaps.worst:.2g} (worst)"
+            text += f", none for {self.gaps.unknown} solutions" if self.gaps.unknown else ""
         if self.solve_times.bins:
             times = self.solve_times
             text += (

@@ -22,7 +22,7 @@ from tests.solvers import Broken
 def test_it_keeps_the_contract(name):
     case = CASES[name]
     adapter = case.make()
-    check_adapter(adapter, case.theta(adapter), **case.context(6))
+    check_adapter(adapter, case.theta(adapter), objective=case.objective, **case.context(6))
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2, 3), (0,)])

@@ -34,6 +34,8 @@ from imle_solvers.executors import base
 from tests.cases import CASES
 from tests.programs import Program
 
+pytestmark = pytest.mark.usefixtures("compiled_search")
+
 SOLVERS = [*available_backends()]
 
 
@@ -138,6 +140,26 @@ def test_an_interrupt_ends_the_making_of_an_adapter(tmp_path, backend):
         backend,
     )
     assert program.end()[:2] == (0, "interrupted\n[[0.0, 1.0, 0.0]]\n")
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_the_choice_of_a_solver(tmp_path):
+    program = Program(
+        tmp_path,
+        HARD
+        + """
+    from imle_solvers.deferred import wait_for_kernels
+
+    adapter, thetas = hard("auto")
+    adapter.build()
+    wait_for_kernels()
+    for _ in range(2):
+        interrupted(lambda: adapter.check(thetas, {}))
+        say(adapter.choice)
+    say(SerialExecutor().solve(easy(), np.array([[1.0, 3.0, 2.0]])).values.tolist())
+    """,
+    )
+    assert program.end()[:2] == (0, "interrupted\nNone\n" * 2 + "[[0.0, 1.0, 0.0]]\n")
 
 
 @pytest.mark.slow

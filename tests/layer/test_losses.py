@@ -7,19 +7,25 @@ import torch
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
 from imle_solvers import (
+    AIMLE,
     IMLE,
     Blackbox,
+    Estimator,
     FenchelYoungLoss,
     Gumbel,
+    Identity,
     Normal,
     PerturbedOptimizer,
     ScoreFunctionLoss,
     SolverLayer,
     SPOPlusLoss,
+    StraightThrough,
     SumOfGamma,
 )
 from tests.fixed import Fixed
 from tests.solvers import StatusAdapter, function_adapter, subsets, top_k
+
+QUIET = IMLE(Normal(), input_noise_temperature=1e-7)
 
 
 def top2(scores):
@@ -48,6 +54,71 @@ def test_fenchel_young_is_the_perturbed_maximum_less_the_targets_value(sense, dt
     (loss * weights).sum().backward()
     gradient = (top2(perturbed).mean(1) - target) * weights[:, None]
     torch.testing.assert_close(sign * variable.grad, gradient)
+
+
+@pytest.mark.parametrize("sense", ["max", "min"])
+@pytest.mark.parametrize("multiplicative", [False, True])
+def test_fenchel_young_perturbs_as_a_perturbed_optimizer_does(sense, multiplicative):
+    """Its gradient is that of finite differences of the loss, on the same draws."""
+    sign = 1 if sense == "max" else -1
+    noise = torch.randn(3, 6, 5, dtype=torch.float64)
+    theta, target = torch.rand(3, 5, dtype=torch.float64) + 0.2, top2(torch.randn(3, 5, dtype=torch.float64))
+
+    class Draws(Normal):
+        def sample(self, shape, **options):
+            return noise
+
+    estimator = PerturbedOptimizer(Draws(), sigma=0.5, multiplicative=multiplicative)
+    layer = make(estimator, sense)
+    variable = (sign * theta).requires_grad_()
+    loss = FenchelYoungLoss(layer, 6, reduction="none")(variable, target)
+    perturbed = theta[:, None] * (0.5 * noise - 0.125).exp() if multiplicative else theta[:, None] + 0.5 * noise
+    torch.testing.assert_close(loss.detach(), (perturbed * top2(perturbed)).sum(2).mean(1) - (theta * target).sum(1))
+    loss.sum().backward()
+    factor = perturbed / theta[:, None] if multiplicative else 1.0
+    torch.testing.assert_close(sign * variable.grad, (factor * top2(perturbed)).mean(1) - target)
+
+
+class Shaken(Estimator):
+    """Somebody's own estimator, with noise of its own making."""
+
+    def __init__(self, calls=1):
+        super().__init__()
+        self.noise, self.calls = Gumbel(), calls
+
+    def draw(self, scores, solve, sampling):
+        for _ in range(self.calls):
+            solved = solve(scores.unsqueeze(1) + 3 * sampling.noise(self.noise, scores), owned=True)
+        return solved, ()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        AIMLE(Normal()), AIMLE(Gumbel(), symmetric=True), IMLE(), StraightThrough(), Identity(noise=Normal()),
+        IMLE(Gumbel(), num_marginal_samples=3), PerturbedOptimizer(Gumbel(), num_marginal_samples=3), Shaken(),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_fenchel_young_takes_every_estimator_with_noise(estimator):
+    layer = make(estimator)
+    theta = torch.zeros(50, 5, requires_grad=True)
+    target = top2(torch.randn(50, 5))
+    FenchelYoungLoss(layer, 4, reduction="sum")(theta, target).backward()
+    expected = theta.grad + target
+    assert layer.stats().instances == 200
+    assert bool(((expected * 4).round() == expected * 4).all())  # a mean of four solutions
+    torch.testing.assert_close(expected.sum(1), torch.full((50,), 2.0))
+    assert expected.std(0).min() > 0.05
+
+
+class Plain(Estimator):
+    """Somebody's own estimator without any."""
+
+
+def test_fenchel_young_says_that_it_needs_all_draws_in_one_call():
+    with pytest.raises(TypeError, match="solves all 4 draws in one call, which Shaken does not"):
+        FenchelYoungLoss(make(Shaken(calls=2)), 4)(torch.zeros(2, 5), torch.zeros(2, 5))
 
 
 def test_fenchel_young_is_lowest_in_theta_where_the_target_is_expected():
@@ -132,7 +203,7 @@ def test_reductions_and_single_instances(kind):
     theta, other = torch.randn(4, 5), top2(torch.randn(4, 5))
 
     def loss(reduction, rows=slice(None)):
-        layer = make(IMLE(None))
+        layer = make(QUIET)
         return kind(layer, reduction=reduction)(theta[rows], other[rows])
 
     each = loss("none")
@@ -149,7 +220,9 @@ def test_scalar_instances(kind):
 
     def loss(shape, theta, other):
         adapter = function_adapter(lambda theta: (theta > 0) * 1.0, instance_shape=shape)
-        return kind(SolverLayer(adapter, estimator=IMLE(None), num_workers=0), reduction="none")(theta, other)
+        generator = torch.Generator().manual_seed(0)
+        layer = SolverLayer(adapter, estimator=IMLE(Normal()), num_workers=0, generator=generator)
+        return kind(layer, reduction="none")(theta, other)
 
     theta, other = torch.randn(4, requires_grad=True), torch.rand(4)
     each = loss((), theta, other)
@@ -173,10 +246,10 @@ def test_context_may_be_called_target(kind):
     costs, other = torch.rand(2, 3, 3), torch.rand(2, 3, 3)
     targets = [(2, 2), (2, 0)]
     ends = torch.tensor([3 * row + column for row, column in targets])
-    layer = SolverLayer(ShortestPathAdapter.grid(3, 3), estimator=IMLE(None), num_workers=0)
+    layer = SolverLayer(ShortestPathAdapter.grid(3, 3), estimator=QUIET, num_workers=0)
     losses = kind(layer, reduction="none")(costs, other, target=ends)
     for row, target in enumerate(targets):
-        own = SolverLayer(ShortestPathAdapter.grid(3, 3, target=target), estimator=IMLE(None), num_workers=0)
+        own = SolverLayer(ShortestPathAdapter.grid(3, 3, target=target), estimator=QUIET, num_workers=0)
         torch.testing.assert_close(losses[row], kind(own)(costs[row], other[row]))
 
 
@@ -207,6 +280,15 @@ def test_failed_instances_contribute_nothing_to_an_expected_loss(baseline):
     ("make_loss", "error", "message"),
     [
         (lambda: FenchelYoungLoss(make(), 0), ValueError, "num_samples must be at least 1"),
+        (lambda: FenchelYoungLoss(make(IMLE(None))), TypeError, r"perturbs theta, such as IMLE.*noise=None.*no noise"),
+        (lambda: FenchelYoungLoss(make(Blackbox())), TypeError, r"got Blackbox\(lam=10.0\), which has no noise"),
+        (lambda: FenchelYoungLoss(make(Identity())), TypeError, "Identity.*which has no noise"),
+        (lambda: FenchelYoungLoss(make(Plain())), TypeError, r"got Plain\(\), which has no noise"),
+        (
+            lambda: FenchelYoungLoss(make(IMLE(Normal(), input_noise_temperature=0.0))),
+            ValueError,
+            "FenchelYoungLoss: expected an input_noise_temperature above 0",
+        ),
         (lambda: FenchelYoungLoss(make(), reduction="max"), ValueError, "expected one of mean, sum, none"),
         (lambda: SPOPlusLoss(make(), "max"), ValueError, "expected one of mean, sum, none"),
         (lambda: ScoreFunctionLoss(make(IMLE(SumOfGamma(2.0))), sum), TypeError, "noise that has a score"),

@@ -173,8 +173,8 @@ MISUSES = {
         "shape=(2,), ",
     ),
     "a solver that OR-Tools does not have": (
-        lambda: ILPAdapter(KNAPSACK, backend="gurobi"),
-        'ValueError: expected backend "auto" or one of ',
+        lambda: ILPAdapter(KNAPSACK, backend="glpk"),
+        'ValueError: expected backend "auto", one of scip, ',
     ),
     # Estimators.
     "the target's step for the estimator": (

@@ -133,9 +133,11 @@ def test_a_status_may_be_its_code(status):
     assert layer.stats().statuses == {Status.FEASIBLE: 1}
 
 
-def test_a_tuple_of_more_than_solution_and_status():
-    with pytest.raises(AdapterError, match="expected a solution, or a tuple of it and a Status, got a tuple of 3"):
-        SolverLayer(function_adapter(lambda theta: (theta, Status.OPTIMAL, 1.5)), num_workers=0)(torch.ones(1, 2))
+@pytest.mark.parametrize("more", [(), (Status.OPTIMAL, 0.5, 1)])
+def test_a_tuple_of_more_than_solution_status_and_gap(more):
+    message = f"expected a solution, or a tuple of it, a Status and, if known, its gap, got a tuple of {1 + len(more)}"
+    with pytest.raises(AdapterError, match=message):
+        SolverLayer(function_adapter(lambda theta: (theta, *more)), num_workers=0)(torch.ones(1, 2))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -118,21 +118,21 @@ def test_random_bits_are_those_of_philox():
         (2**64 - 1, 2**64 - 1, 2**64 - 1): "408f276d 41c83b0e a20bc7c6 6d5451fd",
         (0x299F31D0A4093822, 0x0370734413198A2E, 0x85A308D3243F6A88): "d16cfe09 94fdcceb 5001e420 24126ea1",
     }
-    bits = np.zeros((4, 1), np.uint32)
+    bits = np.zeros(4, np.uint32)
     for arguments, expected in known.items():
         random_bits(*map(np.uint64, arguments), bits)
-        assert " ".join(f"{number:08x}" for number in bits[:, 0]) == expected
+        assert " ".join(f"{number:08x}" for number in bits) == expected
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("k", "terms"), [(1.0, 1), (0.01, 50), (21.0, 10), (39.0, 100)])
 def test_kernels_and_operations_of_torch_look_up_the_same(k, terms, dtype):
     key, stream, blocks = 2**62 + 1, 2**61 + 3, 5
-    bits = np.zeros((4, 1024), np.uint32)
+    bits = np.zeros(4 * 1024, np.uint32)
     numbers = []
     for block in range(blocks):
         random_bits(key, stream, block * 1024, bits)
-        numbers.append(bits.copy().ravel().view(np.uint32 if dtype is torch.float32 else np.uint64))
+        numbers.append(bits.copy().view(np.uint32 if dtype is torch.float32 else np.uint64))
     number, digits = np.concatenate(numbers), 32
     if dtype is torch.float64:
         number, digits = number >> np.uint64(12), 52

@@ -43,6 +43,9 @@ CHECKS = {
     },
     "data.md": {
         "b_ub=capacities": "assert ((z * torch.tensor([2.0, 3, 1, 4])).sum(-1) <= capacities[:, 0]).all()",
+        "softplus(": "assert paths.shape == (8, 24)",
+        "from_edges(": "assert theta.tolist() == [1.0, 1.0, 3.0] and same.edges == adapter.edges == arcs\n"
+        "assert route == [('a', 'b'), ('b', 'c')]",
         "mask=mask": "assert (best.sum(-1) == 2).all() and (best[~mask] == 0).all()",
     },
     "own_solvers.md": {"is_binary = True": "assert adapter.is_binary is True"},
@@ -130,7 +133,14 @@ def test_every_estimator_and_loss_is_in_the_docs():
     from imle_solvers import estimators
 
     text = (ROOT / "docs" / "estimators.md").read_text()
-    for name in (*estimators.__all__, "FenchelYoungLoss", "SPOPlusLoss", "ScoreFunctionLoss"):
+    for name in (
+        *estimators.__all__,
+        "FenchelYoungLoss",
+        "HammingLoss",
+        "RegretLoss",
+        "SPOPlusLoss",
+        "ScoreFunctionLoss",
+    ):
         assert name == "Estimator" or f"`{name}" in text, name
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from imle_adapters.graphs.edge_names import as_edges, check_order, in_order, positions
 from imle_adapters.instances import IndexArray
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # Half of the steps to a cell's neighbours; the other half are the same edges seen from their other end.
 _STEPS = {4: ((0, 1), (1, 0)), 8: ((0, 1), (1, -1), (1, 0), (1, 1))}
+_RIGHT_AND_DOWN = {4: ((0, 1), (1, 0)), 8: ((0, 1), (1, 0), (1, 1))}
 
 
 class Arcs(NamedTuple):
@@ -35,6 +37,29 @@ class Arcs(NamedTuple):
     tails: IndexArray
     heads: IndexArray
     edges: IndexArray
+
+    def incoming(self) -> tuple[IndexArray, IndexArray]:
+        """Compressed sparse rows of the same arcs by head: (nodes + 1,), and (arcs,), which arcs they are."""
+        counts = np.bincount(self.heads, minlength=len(self.indptr) - 1)
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
+        return starts, np.argsort(self.heads, kind="stable").astype(np.uint32)
+
+    def by_place(self, order: IndexArray) -> tuple[IndexArray, IndexArray, IndexArray, IndexArray]:
+        """The same with nodes in another order.
+
+        Args:
+            order: (nodes,), the node at each place.
+
+        Returns:
+            (nodes,) each node's place; (nodes + 1,) where the arcs that lead to each place start; (arcs,) the places
+            where these start, ascending for each place that they lead to; (arcs,) which arcs they are.
+        """
+        position = np.empty_like(order)
+        position[order] = np.arange(len(order))
+        arcs = np.lexsort((position[self.tails], position[self.heads])).astype(np.uint32)
+        counts = np.bincount(position[self.heads], minlength=len(order))
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
+        return position, starts, position[self.tails[arcs]], arcs
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,12 +90,39 @@ class Network:
         return pairs if self.keys is None else [(*pair, key) for pair, key in zip(pairs, self.keys, strict=True)]
 
     @classmethod
-    def from_networkx(cls, graph: nx.Graph[Any]) -> Network:
-        """Numbers nodes and edges in the order in which NetworkX lists them.
+    def from_edges(cls, edges: Iterable[Any], *, directed: bool, nodes: Iterable[Hashable] | None = None) -> Network:
+        """Numbers edges as they are listed, and nodes as they come up there, or as `nodes` lists them.
 
         Raises:
-            TypeError: this is no NetworkX graph.
-            ValueError: the graph has no nodes or no edges.
+            TypeError: this is no list of edges, or a node is not hashable.
+            ValueError: there are none, one is there twice, or has an end that is not among the nodes.
+        """
+        named = as_edges(edges, "edges")
+        positions(named, directed)
+        listed = list(dict.fromkeys([end for edge in named for end in edge[:2]] if nodes is None else nodes))
+        index = {node: position for position, node in enumerate(listed)}
+        for edge in named:
+            for end in edge[:2]:
+                if end not in index:
+                    raise ValueError(
+                        f"expected ends of edges among the {len(listed)} nodes, got {end!r} in {edge!r}; they are "
+                        f"{_some(listed)}"
+                    )
+        return cls._of(listed, index, named, directed)
+
+    @classmethod
+    def _of(cls, nodes: list[Any], index: Mapping[Any, int], edges: list[Any], directed: bool) -> Network:
+        tails = np.array([index[edge[0]] for edge in edges], dtype=np.uint32)
+        heads = np.array([index[edge[1]] for edge in edges], dtype=np.uint32)
+        return cls(nodes, tails, heads, directed, [edge[2] for edge in edges] if len(edges[0]) == 3 else None)
+
+    @classmethod
+    def from_networkx(cls, graph: nx.Graph[Any], edge_order: Iterable[Any] | None = None) -> Network:
+        """Numbers nodes, and edges unless their order is given, in the order in which NetworkX lists them.
+
+        Raises:
+            TypeError: this is no NetworkX graph, or no list of edges.
+            ValueError: the graph has no nodes or no edges, or the order is not one of its edges.
         """
         if not all(hasattr(graph, name) for name in ("nodes", "edges", "is_directed", "is_multigraph")):
             raise TypeError(
@@ -89,16 +141,30 @@ class Network:
         nodes = list(graph.nodes)
         edges = list(graph.edges(keys=True)) if graph.is_multigraph() else list(graph.edges)
         index = {node: position for position, node in enumerate(nodes)}
-        tails = np.array([index[edge[0]] for edge in edges], dtype=np.uint32)
-        heads = np.array([index[edge[1]] for edge in edges], dtype=np.uint32)
-        keys = [edge[2] for edge in edges] if graph.is_multigraph() else None
-        return cls(nodes, tails, heads, graph.is_directed(), keys)
+        network = cls._of(nodes, index, edges, graph.is_directed())
+        return network if edge_order is None else network.reordered(edge_order)
+
+    def reordered(self, edge_order: Iterable[Any]) -> Network:
+        """The same graph, with its edges in this order, and named as they are there.
+
+        Raises:
+            TypeError: this is no list of edges.
+            ValueError: it does not name each of the graph's edges once.
+        """
+        order = as_edges(edge_order, "edge_order")
+        check_order(order, positions(self.edges, self.directed), len(self.tails), self.directed)
+        index = {node: position for position, node in enumerate(self.nodes)}
+        return Network._of(self.nodes, index, order, self.directed)
+
+    def theta_of(self, values: Mapping[Any, Any]) -> NDArray[np.float64]:
+        """(edges,) numbers that are named by their edge, in the order of theta. See `edge_names.in_order`."""
+        return in_order(values, positions(self.edges, self.directed), len(self.tails), self.directed)
 
     @classmethod
-    def grid(cls, height: int, width: int, neighbourhood: int) -> Network:
-        """The undirected graph of neighbouring cells (row, column), row by row.
+    def grid(cls, height: int, width: int, neighbourhood: int, directed: bool = False) -> Network:
+        """The graph of neighbouring cells (row, column), row by row.
 
-        Edges come cell by cell: to the right, then down from left to right.
+        Edges come cell by cell: to the right, then down from left to right. Directed ones never lead to the left.
 
         Raises:
             ValueError: a side below 1, or a neighbourhood other than 4 or 8.
@@ -113,14 +179,14 @@ class Network:
         height, width = int(height), int(width)
         rows, columns = np.divmod(np.arange(height * width), width)
         tails, heads = [], []
-        for down, right in _STEPS[neighbourhood]:
+        for down, right in (_RIGHT_AND_DOWN if directed else _STEPS)[neighbourhood]:
             inside = (rows + down < height) & (columns + right >= 0) & (columns + right < width)
             tails.append(np.flatnonzero(inside))
             heads.append(tails[-1] + down * width + right)
         tail, head = np.concatenate(tails), np.concatenate(heads)
         order = np.argsort(tail, kind="stable")
         nodes = list(zip(rows.tolist(), columns.tolist(), strict=True))
-        return cls(nodes, tail[order].astype(np.uint32), head[order].astype(np.uint32), directed=False)
+        return cls(nodes, tail[order].astype(np.uint32), head[order].astype(np.uint32), directed)
 
     def index(self, node: Hashable, role: str) -> int:
         """The index of a node.

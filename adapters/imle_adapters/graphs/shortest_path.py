@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from imle_adapters.graphs.network import Network
 from imle_adapters.instances import IndexArray, as_mask, take
 from imle_solvers.adapter import (
+    CLAMPED,
     Context,
     ContextShapes,
     FloatArray,
@@ -27,11 +28,11 @@ from imle_solvers.status import Status
 if TYPE_CHECKING:
     import networkx as nx
 
-Negative = Literal["clamp", "raise"]
+Negative = Literal["clamp", "raise", "allow"]
 Backend = Literal["compiled", "networkx", "scipy"]
 Cell = tuple[int, int]
 
-_NEGATIVE = ("clamp", "raise")
+_NEGATIVE = ("clamp", "raise", "allow")
 _BACKENDS = ("compiled", "networkx", "scipy")
 _COSTS = ("vertex", "edge")
 
@@ -54,8 +55,14 @@ class ShortestPathAdapter(SolverAdapter):
 
     Shortest paths are only tractable without negative cycles, and noise or a target step can make any cost negative.
     On a directed graph without cycles every theta is solved exactly. Anywhere else `negative` says what is done:
-    "clamp" takes costs below zero as zero, and counts them as "clamped costs" in the statistics; "raise" is an error
-    that names the first one. Blocked entries are left out of both.
+
+    - "clamp" takes costs below zero as zero, and counts them as "clamped costs" in the statistics. A layer in training
+      warns once where predicted costs are among them: below zero they no longer change the solution.
+    - "raise" is an error that names the first one.
+    - "allow", for directed graphs, solves them exactly (Bellman-Ford). An instance in which a cycle of negative cost
+      lies on a way from source to target ends UNBOUNDED; one whose cost is zero but for rounding may count as such.
+
+    Blocked entries are left out of all three.
 
     Solutions are deterministic: one of several cheapest paths depends on theta and the graph, never on the batch or
     the worker. The compiled kernel adds up in float64. Backends may choose differently among paths of equal cost.
@@ -69,11 +76,17 @@ class ShortestPathAdapter(SolverAdapter):
 
     Attributes:
         nodes: the graph's nodes; (row, column), row by row, for grids.
-        edges: the graph's edges in the order of NetworkX, (u, v), or (u, v, key) for multigraphs.
+        edges: the graph's edges in the order of `edge_order`, else of NetworkX, (u, v), or (u, v, key) for multigraphs.
     """
 
     sense: Sense = "min"
     is_binary: IsBinary = True
+    clamping_advice: str = (
+        "make costs positive by the last operation of the network, theta = torch.nn.functional.softplus(theta); or let "
+        "the graph be a directed one, where costs of any sign are solved exactly: without cycles always "
+        "(ShortestPathAdapter.grid(..., directed=True) has steps to the right and down only), else with "
+        'negative="allow" as long as no cycle costs less than zero'
+    )
 
     def __init__(
         self,
@@ -81,6 +94,7 @@ class ShortestPathAdapter(SolverAdapter):
         source: Hashable,
         target: Hashable,
         *,
+        edge_order: Iterable[Any] | None = None,
         negative: Negative = "clamp",
         backend: Backend = "compiled",
     ) -> None:
@@ -89,16 +103,46 @@ class ShortestPathAdapter(SolverAdapter):
         Args:
             graph: a Graph, DiGraph, MultiGraph or MultiDiGraph.
             source, target: nodes of the graph.
-            negative: "clamp" or "raise", see above.
+            edge_order: the graph's edges, each once, in the order of theta's entries; None: NetworkX's order.
+            negative: "clamp", "raise" or "allow", see above.
             backend: "compiled", or as a reference "networkx" or "scipy".
 
         Raises:
-            TypeError: the graph is not NetworkX's.
-            ValueError: the graph is empty, it lacks the source or the target or a path between them, or an option
-                is unknown.
+            TypeError: the graph is not NetworkX's, or the order no list of edges.
+            ValueError: the graph is empty, it lacks the source or the target or a path between them, the order is not
+                one of its edges, or an option is unknown or does not suit the graph.
         """
-        network = Network.from_networkx(graph)
-        self._describe(network, network.index(source, "source"), network.index(target, "target"), negative, backend)
+        self._describe(Network.from_networkx(graph, edge_order), source, target, negative, backend)
+
+    @classmethod
+    def from_edges(
+        cls,
+        edges: Iterable[Any],
+        source: Hashable,
+        target: Hashable,
+        *,
+        directed: bool,
+        nodes: Iterable[Hashable] | None = None,
+        negative: Negative = "clamp",
+        backend: Backend = "compiled",
+    ) -> ShortestPathAdapter:
+        """Paths on a graph that is given by its edges, in the order of theta's entries.
+
+        Args:
+            edges: (u, v), or (u, v, key) where edges are parallel; a list, or an array (E, 2).
+            source, target: nodes.
+            directed: whether edges lead only from u to v.
+            nodes: all nodes, in the order of `nodes`; None: in that in which they come up in the edges.
+            negative, backend: as for graphs.
+
+        Raises:
+            TypeError: no list of edges, or a node that is not hashable.
+            ValueError: no edges, one that is there twice, or has an end that is not among the nodes; else as for
+                graphs.
+        """
+        adapter = cls.__new__(cls)
+        adapter._describe(Network.from_edges(edges, directed=directed, nodes=nodes), source, target, negative, backend)
+        return adapter
 
     @classmethod
     def grid(
@@ -108,6 +152,8 @@ class ShortestPathAdapter(SolverAdapter):
         neighbourhood: Literal[4, 8] = 8,
         costs: Literal["vertex", "edge"] = "vertex",
         *,
+        directed: bool = False,
+        edge_order: Iterable[Any] | None = None,
         source: Cell = (0, 0),
         target: Cell | None = None,
         negative: Negative = "clamp",
@@ -122,6 +168,10 @@ class ShortestPathAdapter(SolverAdapter):
             height, width: cells.
             neighbourhood: 8 with diagonal steps, 4 without.
             costs: "vertex" or "edge".
+            directed: steps lead to the right and down (diagonal ones both) only. Such a grid has no cycles: costs of
+                any sign are solved exactly, none is clamped, and `negative` has no say.
+            edge_order: for costs of edges: the edges, pairs of cells, each once, in the order of theta's entries; None:
+                cell by cell, row by row, of each those to the right and then those down, from left to right.
             source, target: (row, column); the upper left and the lower right cell, unless given.
             negative, backend: as for graphs.
 
@@ -130,37 +180,43 @@ class ShortestPathAdapter(SolverAdapter):
         """
         if costs not in _COSTS:
             raise ValueError(f'expected costs="vertex" or costs="edge", got {costs!r}')
-        network = Network.grid(height, width, neighbourhood)
+        network = Network.grid(height, width, neighbourhood, directed)
         if costs == "edge" and len(network.tails) == 0:
             raise ValueError(
                 f'expected a grid with at least one edge for costs="edge", got {height}x{width}; enlarge it, or '
                 'use costs="vertex"'
             )
+        if edge_order is not None:
+            if costs != "edge":
+                raise ValueError(
+                    'edge_order: expected costs="edge", got costs of cells, whose order is that of the grid'
+                )
+            network = network.reordered(edge_order)
         target = (height - 1, width - 1) if target is None else target
+        cells = (int(height), int(width)) if costs == "vertex" else None
         adapter = cls.__new__(cls)
-        adapter._describe(
-            network,
-            network.index(source, "source"),
-            network.index(target, "target"),
-            negative,
-            backend,
-            cells=(int(height), int(width)) if costs == "vertex" else None,
-        )
+        adapter._describe(network, source, target, negative, backend, cells)
         return adapter
 
     def _describe(
         self,
         network: Network,
-        source: int,
-        target: int,
+        first: Hashable,
+        last: Hashable,
         negative: Negative,
         backend: Backend,
         cells: tuple[int, int] | None = None,
     ) -> None:
         if negative not in _NEGATIVE:
-            raise ValueError(f'expected negative="clamp" or negative="raise", got {negative!r}')
+            raise ValueError(f'expected negative="clamp", negative="allow" or negative="raise", got {negative!r}')
         if backend not in _BACKENDS:
             raise ValueError(f"expected backend to be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
+        if negative == "allow" and not network.directed:
+            raise ValueError(
+                'expected a directed graph for negative="allow", got an undirected one, where every negative cost is a '
+                'cycle of negative cost, to and fro; pass a DiGraph (a grid: directed=True), or use negative="clamp"'
+            )
+        source, target = network.index(first, "source"), network.index(last, "target")
         hops = network.hops(source)[target]
         if hops < 0:
             raise ValueError(
@@ -196,9 +252,28 @@ class ShortestPathAdapter(SolverAdapter):
         """The graph's edges, (u, v), or (u, v, key) for multigraphs; theta's order, unless cells have the costs."""
         return self.network.edges
 
+    def theta_of(self, costs: Mapping[Any, Any]) -> NDArray[np.float64]:
+        """(E,) costs that are named by their edge, `{(u, v): cost}`, in theta's order.
+
+        Raises:
+            TypeError: no mapping.
+            ValueError: an edge that the graph lacks, or that has two costs, or none; or costs are those of cells.
+        """
+        if self.cells:
+            raise ValueError(f"{self!r}: expected a graph with costs of edges; here theta is a cost for each cell")
+        return self.network.theta_of(costs)
+
+    def clamped(self, thetas: FloatArray, context: Context) -> NDArray[np.bool_] | None:
+        """Which costs are solved as zero: those below it with `negative="clamp"`, unless blocked or without cycles."""
+        if self.negative != "clamp" or self.order is not None:
+            return None
+        batch = self._batch(thetas, context)
+        below: NDArray[np.bool_] = batch.thetas < 0
+        return (below & ~batch.blocked if len(batch.blocked) else below).reshape(thetas.shape)
+
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for bad context values, and for negative costs where `negative="raise"`."""
-        may_be_negative = self.negative == "clamp" or self.order is not None
+        may_be_negative = self.negative != "raise" or self.order is not None
         if may_be_negative and not context:
             take(thetas, self)
             return
@@ -214,7 +289,7 @@ class ShortestPathAdapter(SolverAdapter):
             raise InputError(
                 f'{self!r}: expected costs of zero or more with negative="raise", got '
                 f"{batch.thetas[row, entry]} for {what}; make costs positive (softplus), lower the temperature or "
-                'the target step, or use negative="clamp", which takes them as zero',
+                'the target step, or use negative="clamp", which takes them as zero, or for directed graphs "allow"',
                 row,
             )
 
@@ -225,8 +300,8 @@ class ShortestPathAdapter(SolverAdapter):
         from imle_adapters.graphs import shortest_path_references as references
 
         paths = references.NetworkXPaths if self.backend == "networkx" else references.SciPyPaths
-        path = paths(self.network, self.cells is not None, self.order is not None)
-        exact = self.order is not None
+        exact = self.order is not None or self.negative == "allow"
+        path = paths(self.network, self.cells is not None, exact)
 
         def search(
             thetas: FloatArray,
@@ -242,11 +317,11 @@ class ShortestPathAdapter(SolverAdapter):
             clamped = 0 if exact else int((costs < 0).sum())
             costs = costs if exact else np.maximum(costs, 0.0)
             for row in range(len(costs)):
-                entries = path(costs[row], int(sources[row]), int(targets[row]))
-                if entries is None:
-                    statuses[row] = Status.INFEASIBLE
+                found = path(costs[row], int(sources[row]), int(targets[row]))
+                if isinstance(found, Status):
+                    statuses[row] = found
                 else:
-                    values[row, entries] = 1
+                    values[row, found] = 1
             return clamped
 
         return search
@@ -257,13 +332,19 @@ class ShortestPathAdapter(SolverAdapter):
         from imle_adapters.graphs import shortest_path_kernels as kernels
 
         arcs = self.network.arcs()
+        if self.order is not None:
+            position, starts, tails, arcs_of = arcs.by_place(self.order)
+            if not self.cells:
+                return partial(kernels.acyclic_paths, position, starts, tails, arcs.edges[arcs_of])
+            # Whoever follows an arc pays for the cell that it leads to.
+            return partial(
+                _with_first_cell, partial(kernels.acyclic_paths, position, starts, tails, arcs.heads[arcs_of])
+            )
         if self.cells:
             return partial(kernels.vertex_cost_paths, arcs.indptr, arcs.tails, arcs.heads)
-        if self.order is None:
-            return partial(kernels.edge_cost_paths, *arcs)
-        position = np.empty_like(self.order)
-        position[self.order] = np.arange(len(self.order))
-        return partial(kernels.acyclic_paths, self.order, position, *arcs)
+        if self.negative == "allow":
+            return partial(kernels.signed_paths, *arcs, *arcs.incoming())
+        return partial(kernels.edge_cost_paths, *arcs)
 
     def solve_batch(self, state: Callable[..., int], thetas: FloatArray, context: Context) -> Solutions:
         """Solves a batch; "clamped costs" are counted where costs may be clamped."""
@@ -273,7 +354,7 @@ class ShortestPathAdapter(SolverAdapter):
         values = np.zeros(batch.thetas.shape, dtype=thetas.dtype)
         statuses = np.zeros(len(thetas), dtype=np.uint8)
         clamped = int(state(*batch, values, statuses))
-        counters = {"clamped costs": clamped} if clamped else {}
+        counters = {CLAMPED: clamped} if clamped else {}
         return Solutions(values.reshape(thetas.shape), statuses, counters, fresh=True)
 
     def _batch(self, thetas: FloatArray, context: Context) -> _Batch:
@@ -338,7 +419,22 @@ class ShortestPathAdapter(SolverAdapter):
 
     def __repr__(self) -> str:
         if self.cells:
-            what = f"{self.cells[0]}x{self.cells[1]} grid, costs of vertices"
+            what = f"{self.cells[0]}x{self.cells[1]} grid, {'directed, ' * self.network.directed}costs of vertices"
         else:
             what = f"{len(self.nodes)} nodes, {len(self.network.tails)} edges"
         return f"{type(self).__name__}({what}, negative={self.negative!r}, backend={self.backend!r})"
+
+
+def _with_first_cell(
+    search: Callable[..., int],
+    thetas: FloatArray,
+    blocked: NDArray[np.bool_],
+    sources: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    values: FloatArray,
+    statuses: NDArray[np.uint8],
+) -> int:
+    """Searches by arcs, none of which leads to the first cell of a path, and marks that, too."""
+    clamped = search(thetas, blocked, sources, targets, values, statuses)
+    values[np.arange(len(values)), sources] = statuses != Status.INFEASIBLE
+    return clamped

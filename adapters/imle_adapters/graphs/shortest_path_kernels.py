@@ -14,6 +14,7 @@ from imle_solvers.status import Status
 Rows = NDArray[Any]
 
 _INFEASIBLE = np.uint8(Status.INFEASIBLE)
+_UNBOUNDED = np.uint8(Status.UNBOUNDED)
 _NONE = np.uint64(2**32 - 1)
 _ONE = np.uint64(1)
 _SMALLEST_SCALE = 1e-290  # below it, the reciprocal of a cost overflows
@@ -279,12 +280,10 @@ def _dijkstra(
 
 @compiled
 def acyclic_paths(
-    order: IndexArray,
     position: IndexArray,
-    indptr: IndexArray,
+    starts: IndexArray,
     tails: IndexArray,
-    heads: IndexArray,
-    edges: IndexArray,
+    entries: IndexArray,
     thetas: Rows,
     blocked: Rows,
     sources: Rows,
@@ -292,40 +291,157 @@ def acyclic_paths(
     values: Rows,
     statuses: Rows,
 ) -> int:
-    """Marks the edges of the cheapest path of each instance, in a directed graph without cycles.
+    """Marks the entries of theta on the cheapest path of each instance, in a directed graph without cycles.
 
-    Every node is relaxed once, tails before heads, so that costs of any sign are exact.
+    Places are nodes in a topological order. Each takes the best of the arcs that lead there, once, so that costs of any
+    sign are exact. The choice is a selection, no jump: those cost more than the rest where costs are random.
 
     Args:
-        order, position: (nodes,) a topological order, and each node's place in it.
-        indptr, tails, heads, edges: compressed sparse rows of the graph, see `graphs.Arcs`.
-        thetas: (N, edges), finite, of any sign.
-        blocked: (N, edges) bool, or (0, edges) where nothing is blocked.
+        position: (nodes,) each node's place.
+        starts, tails, entries: the arcs that lead to place p are `starts[p]:starts[p + 1]`, in the order of the places
+            where they start, and what following each of them costs is theta's entry.
+        thetas: (N, E), finite, of any sign.
+        blocked: (N, E) bool, or (0, E) where nothing is blocked.
         sources, targets: (N,) nodes.
-        values: (N, edges) zeros, in which the edges of the paths become 1.
+        values: (N, E) zeros, in which the entries on the paths become 1.
         statuses: (N,) zeros, in which instances without a path become infeasible.
 
     Returns:
         0: nothing is clamped.
     """
-    distance = np.empty(len(order))
-    parent = np.empty(len(order), np.uint32)
+    cost, distance = np.empty(thetas.shape[1]), np.empty(len(position))
+    parent = np.empty(len(position), np.uint32)
+    for row in range(len(thetas)):
+        source, target = np.uint64(position[sources[row]]), np.uint64(position[targets[row]])
+        _copy_costs(row, thetas, blocked, cost)
+        for place in range(target):
+            distance[place] = np.inf
+        distance[target] = np.inf
+        distance[source] = 0.0
+        for place in range(source + _ONE, target + _ONE):
+            best, best_arc = np.inf, np.uint32(0)
+            for arc in range(starts[place], starts[place + _ONE]):
+                reached = distance[tails[arc]] + cost[entries[arc]]
+                better = reached < best
+                best = reached if better else best
+                best_arc = np.uint32(arc) if better else best_arc
+            distance[place] = best
+            parent[place] = best_arc
+        _mark(row, source, target, distance, parent, tails, entries, values, statuses)
+    return 0
+
+
+@inner
+def _copy_costs(row: int, thetas: Rows, blocked: Rows, cost: Rows) -> None:
+    """Copies an instance's costs, infinite for blocked ones."""
+    for entry in range(len(cost)):
+        cost[entry] = thetas[row, entry]
+    for entry in range(len(cost) if len(blocked) else 0):
+        if blocked[row, entry]:
+            cost[entry] = np.inf
+
+
+@compiled
+def signed_paths(
+    indptr: IndexArray,
+    tails: IndexArray,
+    heads: IndexArray,
+    edges: IndexArray,
+    starts: IndexArray,
+    incoming: IndexArray,
+    thetas: Rows,
+    blocked: Rows,
+    sources: Rows,
+    targets: Rows,
+    values: Rows,
+    statuses: Rows,
+) -> int:
+    """Marks the edges of the cheapest path of each instance, in a directed graph with costs of any sign.
+
+    Bellman-Ford's algorithm, of which a round looks at nodes whose distance has fallen. Without cycles of negative cost
+    no round but the first as many as there are nodes, less one, changes anything. Nodes from which the target cannot be
+    reached are left out, so that a cycle among them does no harm.
+
+    Args:
+        indptr, tails, heads, edges: compressed sparse rows of the graph, see `graphs.Arcs`.
+        starts, incoming: the same arcs by head, see `graphs.Arcs.incoming`.
+        thetas: (N, edges), finite, of any sign.
+        blocked: (N, edges) bool, or (0, edges) where nothing is blocked.
+        sources, targets: (N,) nodes.
+        values: (N, edges) zeros, in which the edges of the paths become 1.
+        statuses: (N,) zeros, in which instances become infeasible, without a path, or unbounded, with a cycle of
+            negative cost on a way to the target.
+
+    Returns:
+        0: nothing is clamped.
+    """
+    nodes = np.uint64(len(indptr) - 1)
+    cost, distance = np.empty(thetas.shape[1]), np.empty(nodes)
+    parent, waiting = np.empty(nodes, np.uint32), np.empty(nodes, np.uint32)
+    useful, fallen = np.empty(nodes, np.bool_), np.empty(nodes, np.bool_)
     for row in range(len(thetas)):
         source, target = np.uint64(sources[row]), np.uint64(targets[row])
-        distance[:] = np.inf
+        _copy_costs(row, thetas, blocked, cost)
+        _reach_back(tails, edges, starts, incoming, cost, target, useful, waiting)
+        for node in range(nodes):
+            distance[node], fallen[node] = np.inf, False
         distance[source] = 0.0
-        for place in range(position[source], position[target]):
-            tail = np.uint64(order[place])
-            if distance[tail] == np.inf:
-                continue
-            for arc in range(indptr[tail], indptr[tail + _ONE]):
-                edge, head = np.uint64(edges[arc]), np.uint64(heads[arc])
-                reached = distance[tail] + thetas[row, edge]
-                if reached < distance[head] and not (len(blocked) and blocked[row, edge]):
-                    distance[head] = reached
-                    parent[head] = arc
-        _mark(row, source, target, distance, parent, tails, edges, values, statuses)
+        fallen[source] = changing = useful[source]
+        rounds = np.uint64(0)
+        while changing and rounds < nodes:
+            changing = False
+            rounds += _ONE
+            for tail in range(nodes):
+                if not fallen[tail]:
+                    continue
+                fallen[tail] = False
+                for arc in range(indptr[tail], indptr[tail + _ONE]):
+                    head = np.uint64(heads[arc])
+                    reached = distance[tail] + cost[edges[arc]]
+                    if reached < distance[head] and useful[head]:
+                        distance[head] = reached
+                        parent[head] = arc
+                        fallen[head] = changing = True
+        # Rounding may leave a circle of parents whose cost it took for zero.
+        walked, steps = target, np.uint64(0)
+        while not changing and walked != source and distance[target] < np.inf:
+            walked = np.uint64(tails[parent[walked]])
+            steps += _ONE
+            changing = steps > nodes
+        if changing:
+            statuses[row] = _UNBOUNDED
+        else:
+            _mark(row, source, target, distance, parent, tails, edges, values, statuses)
     return 0
+
+
+@inner
+def _reach_back(
+    tails: IndexArray,
+    edges: IndexArray,
+    starts: IndexArray,
+    incoming: IndexArray,
+    cost: Rows,
+    target: np.uint64,
+    useful: Rows,
+    waiting: IndexArray,
+) -> None:
+    """Finds out from which nodes the target can be reached by arcs of finite cost."""
+    for node in range(len(useful)):
+        useful[node] = False
+    useful[target] = True
+    waiting[0] = target
+    taken, known = np.uint64(0), _ONE
+    while taken < known:
+        head = np.uint64(waiting[taken])
+        taken += _ONE
+        for place in range(starts[head], starts[head + _ONE]):
+            arc = np.uint64(incoming[place])
+            tail = np.uint64(tails[arc])
+            if not useful[tail] and cost[edges[arc]] < np.inf:
+                useful[tail] = True
+                waiting[known] = tail
+                known += _ONE
 
 
 @inner

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imle_adapters.graphs.network import Network
 from imle_adapters.instances import IndexArray, take
@@ -37,28 +38,64 @@ class MaxSpanningTreeAdapter(SolverAdapter):
 
     Attributes:
         nodes: the graph's nodes.
-        edges: the graph's edges in the order of NetworkX, (u, v), or (u, v, key) for multigraphs.
+        edges: the graph's edges in the order of `edge_order`, else of NetworkX, (u, v), or (u, v, key) for multigraphs.
     """
 
     sense: Sense = "max"
     is_binary: IsBinary = True
     exclusion: str | None = "leaving edges out of the graph"
 
-    def __init__(self, graph: nx.Graph[Any], *, forest: bool = False, backend: Backend = "compiled") -> None:
+    def __init__(
+        self,
+        graph: nx.Graph[Any],
+        *,
+        forest: bool = False,
+        edge_order: Iterable[Any] | None = None,
+        backend: Backend = "compiled",
+    ) -> None:
         """Describes the trees on a NetworkX graph, of which nodes and edges are copied, no attributes.
 
         Args:
             graph: a Graph or a MultiGraph.
             forest: accept a graph of several components, and span each.
+            edge_order: the graph's edges, each once, in the order of theta's entries; None: NetworkX's order.
             backend: "compiled", or as a reference "networkx".
 
         Raises:
-            TypeError: the graph is not NetworkX's.
-            ValueError: the graph is empty, directed, or disconnected without `forest=True`, or the backend unknown.
+            TypeError: the graph is not NetworkX's, or the order no list of edges.
+            ValueError: the graph is empty, directed, or disconnected without `forest=True`, the order is not one of its
+                edges, or the backend unknown.
         """
+        self._describe(Network.from_networkx(graph, edge_order), forest, backend)
+
+    @classmethod
+    def from_edges(
+        cls,
+        edges: Iterable[Any],
+        *,
+        nodes: Iterable[Hashable] | None = None,
+        forest: bool = False,
+        backend: Backend = "compiled",
+    ) -> MaxSpanningTreeAdapter:
+        """Describes the trees on a graph that is given by its edges, in the order of theta's entries.
+
+        Args:
+            edges: (u, v), or (u, v, key) where edges are parallel; a list, or an array (E, 2).
+            nodes: all nodes, in the order of `nodes`; None: in that in which they come up in the edges.
+            forest, backend: see the class.
+
+        Raises:
+            TypeError: no list of edges, or a node that is not hashable.
+            ValueError: no edges, one that is there twice, or has an end that is not among the nodes; else as the class.
+        """
+        adapter = cls.__new__(cls)
+        adapter._describe(Network.from_edges(edges, directed=False, nodes=nodes), forest, backend)
+        return adapter
+
+    def _describe(self, network: Network, forest: bool, backend: Backend) -> None:
         if backend not in _BACKENDS:
             raise ValueError(f"expected backend to be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
-        self.network: Network = Network.from_networkx(graph)
+        self.network: Network = network
         if self.network.directed:
             raise ValueError(
                 "expected an undirected graph, got a directed one; spanning trees follow edges both ways, so pass "
@@ -84,6 +121,15 @@ class MaxSpanningTreeAdapter(SolverAdapter):
     def edges(self) -> list[Any]:
         """The graph's edges in theta's order, (u, v), or (u, v, key) for multigraphs."""
         return self.network.edges
+
+    def theta_of(self, scores: Mapping[Any, Any]) -> NDArray[np.float64]:
+        """(E,) scores that are named by their edge, `{(u, v): score}`, in theta's order.
+
+        Raises:
+            TypeError: no mapping.
+            ValueError: an edge that the graph lacks, or that has two scores, or none.
+        """
+        return self.network.theta_of(scores)
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for scores of which a sum might not be finite."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import functools
 import logging
-import math
 import threading
 import time
 from dataclasses import dataclass
@@ -13,18 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from imle_adapters.ilp.choice import DEFAULT_WORK, INSTANCES, ORTOOLS, Choice, choose
+from imle_adapters.ilp.choice import DEFAULT_WORK, INSTANCES, Choice, choose, same_ortools
 from imle_adapters.ilp.engines import cp_sat
-from imle_adapters.ilp.engines.backends import COUNTING, ENGINES
-from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, Outcome, scaled
+from imle_adapters.ilp.engines.backends import COUNTING, ENGINES, available_backends
+from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, scaled
 from imle_adapters.ilp.engines.fit import fitting, unfit_bounds
 from imle_adapters.ilp.engines.portfolio import Portfolio
 from imle_adapters.ilp.engines.search import Search
+from imle_adapters.ilp.limits import checked_gap, checked_relaxed, proven_gap, seconds_of
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
-from imle_solvers.arguments import explain_arguments, is_finite
+from imle_solvers.arguments import explain_arguments
+from imle_solvers.deferred import Deferred
 from imle_solvers.errors import AdapterError, InputError
+from imle_solvers.gaps import gather_gaps
 from imle_solvers.status import Status
 from imle_solvers.waiting import Interrupted, Waiting, call_interruptibly
 
@@ -41,9 +43,14 @@ class _State:
     program: Program
     solvers: tuple[str, ...]
     engine: Engine
-    search: Search | None = None
+    deferred: Deferred[Search | None] | None = None
     linear: Engine | None = None
     stopped: bool = False
+
+    @property
+    def search(self) -> Search | None:
+        """The search, if it is worth while, once its kernels are compiled. Until then the backend solves all."""
+        return None if self.deferred is None else self.deferred.get()
 
     def relaxation(self) -> Engine:
         """GLOP on the rows of the program without integrality; made when first needed."""
@@ -64,7 +71,7 @@ class ILPAdapter(SolverAdapter):
     CBC do not see differences below about 1e-9 of the objective's value, HiGHS and CP-SAT see finer ones. Every
     solution is checked against the rows (to 1e-6 of their scale) and the bounds after rounding; one that fails ends
     CRASHED, never in a wrong answer. Tied optima: the same instance gives the same solution, whatever was solved
-    before it.
+    before it, once "auto" has chosen; the choice may decide among them, and nothing else.
 
     CP-SAT takes programs with integer variables only, finite bounds, and rows that a factor makes integer. Their
     coefficients count as the decimal numbers that they print as; rows of long ones, such as 1/3, may be missed by 1e-12
@@ -77,7 +84,8 @@ class ILPAdapter(SolverAdapter):
     by a compiled branch and bound first, where a trial shows that it can. It solves a batch outside the GIL, in
     microseconds for each of a few dozen variables, and answers only where that is sure to be what every exact solver
     answers: the optimum is better than all other points by more than 1e-7 of the sum of |theta| * max |x|. Ties, and
-    what takes it too long, it leaves to the backend.
+    what takes it too long, it leaves to the backend; and all, while a process of its own compiles it, on a machine's
+    first use.
 
     Programs with integer variables only need no branching if their rows are totally unimodular: paths, flows,
     assignments and other bipartite matchings, schedules of intervals, as `unimodular.unimodular_rows` recognises them
@@ -130,27 +138,28 @@ class ILPAdapter(SolverAdapter):
             compiled: False leaves all to the backend. The solutions are the same.
             relative_gap: how much worse than the optimum a solution may be proven to be, relative to its objective.
                 Above 0 solutions are approximate, and end OPTIMAL or FEASIBLE as the backend says, so give the layer
-                `on_failure="keep"`; and every target is solved for.
+                `on_failure="keep"`; and every target is solved for. What was proven is in `layer.stats().gaps`.
             relaxed: whether to solve the linear relaxation instead. Solutions may be fractions; rounding is yours.
 
         Raises:
-            TypeError: spec is not an ILPSpec, or the backend no text.
+            TypeError: spec is not an ILPSpec, the backend no text, or relaxed no truth value.
             ValueError: the spec is infeasible, the backend is unknown, not there or cannot hold it, the time limit is
-                not positive, or the gap is no number of at least 0.
+                not positive, or the gap is no number of at least 0, or above 0 for the relaxation.
         """
         if not isinstance(spec, ILPSpec):
             raise TypeError(f"expected an ILPSpec, got {type(spec).__name__}; make one with ILPSpec(...)")
         self.spec = spec
         self.sense: Sense = spec.sense
         self.instance_shape: Shape = spec.shape
-        self.time_limit: float | None = _seconds(time_limit)
+        self.time_limit: float | None = seconds_of(time_limit)
         self.compiled: bool = bool(compiled)
-        self.relative_gap: float = _gap(relative_gap)
-        self.relaxed: bool = bool(relaxed)
+        self.relative_gap: float = checked_gap(relative_gap)
+        self.relaxed: bool = checked_relaxed(relaxed, backend, self.relative_gap)
         self._program = Program.of(spec).relaxed() if self.relaxed else Program.of(spec)
-        self.choice: Choice | None = _same_ortools(backend) if isinstance(backend, Choice) else None
+        self.choice: Choice | None = same_ortools(backend) if isinstance(backend, Choice) else None
         self._solvers: tuple[str, ...] = _solvers(backend, self._program)
         self._undecided = self.choice is None and len(self._solvers) > 1
+        self._trial: tuple[_State, Floats, Context] | None = None
         self._branches = bool(self._program.integrality.any()) and self.backend != "glop"
         # All release the GIL. Those that cannot be stopped get processes, which can, and CBC's driver is not
         # documented to be thread-safe.
@@ -174,6 +183,10 @@ class ILPAdapter(SolverAdapter):
         """The name of the solver that goes first; before the first batch that of "auto" is only a guess."""
         return self._solvers[0]
 
+    @classmethod
+    def backends(cls) -> tuple[str, ...]:
+        return available_backends()
+
     def is_binary(self, context: Context) -> bool:
         """Where theta prices 0/1 variables only, without bounds of an instance's own, and solutions are optimal."""
         priced = self.spec.theta_index
@@ -182,14 +195,16 @@ class ILPAdapter(SolverAdapter):
         return whole and unit and not {"lb", "ub"} & set(context)
 
     def build(self) -> _State:
-        """Loads the program into the solver, and tries the compiled search on it."""
+        """Loads the program into the solver, and tries the compiled search on it, if its kernels are there."""
         if self.choice is not None:
-            _same_ortools(self.choice)  # a worker may have another
+            same_ortools(self.choice)  # a worker may have another
         state = self._load()
-        if self.compiled and (self.choice is None or self.choice.search):
+        if self.compiled and (self.choice is None or self.choice.search) and Search.takes(self._program):
             objective = self.spec.objective
             typical = None if objective is None else self._costs(objective[None])[0]
-            state.search = Search.of(self._program, typical)
+            state.deferred = Deferred(functools.partial(Search.of, self._program, typical))
+            # With a gap the backend's solutions may be others, which must not depend on what has been compiled.
+            (state.deferred.get_now if self.relative_gap else state.deferred.get)()
         return state
 
     def _load(self) -> _State:
@@ -233,35 +248,43 @@ class ILPAdapter(SolverAdapter):
         if self._undecided and len(thetas):
             with _CHOOSING:
                 if self._undecided:
-                    self._choose(thetas[:INSTANCES], {name: array[:INSTANCES] for name, array in rows.items()})
+                    context = {name: array[:INSTANCES].copy() for name, array in rows.items()}
+                    self._trial = self._trial or (self.build(), self._costs(thetas[:INSTANCES]), context)
+                    self._choose(*self._trial)
 
-    def _choose(self, thetas: FloatArray, context: Context) -> None:
-        """Tries the solvers on what the compiled search leaves of the first instances."""
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_trial": None}
+
+    def _choose(self, state: _State, costs: Floats, context: Context) -> None:
+        """Tries the solvers on what the compiled search leaves of the first instances, once it is compiled."""
         begin = time.monotonic()
-        state = self.build()
-        costs = self._costs(thetas)
         left, search = list(range(len(costs))), state.search
+        if state.deferred is not None and state.deferred.pending:
+            return
         if search is not None:
             found = search.solve(costs, self._bounds(context, len(costs)))
             left = np.flatnonzero(~(found.solved | found.infeasible)).tolist()
         if not left:
             self._decide(Choice(self._solvers))
             return
-        # One or two instances say little, so they come again with other prices.
-        factors = np.random.default_rng(0).uniform(0.8, 1.2, (INSTANCES, costs.shape[1]))
-        rows = [left[i % len(left)] for i in range(max(len(left), INSTANCES // 2))]
-        tried = np.array([scaled(costs[row]) * (factors[i] if i >= len(left) else 1) for i, row in enumerate(rows)])
-        bounds = [self._bounds({name: array[row] for name, array in context.items()}) for row in rows]
+        bounds = [self._bounds({name: array[row] for name, array in context.items()}) for row in left]
         portfolio = Portfolio(self._program, self._solvers, DEFAULT_WORK, self.relative_gap)
-        with Waiting(lambda: f"{self!r} has tried solvers for ten seconds, to choose one; {self.limit_advice}"):
+        with Waiting(
+            lambda: (
+                f"{self!r} has tried solvers for ten seconds, to choose one; backend=... of a name, or the Choice "
+                f"that it comes to, needs no trial, and {self.limit_advice}"
+            )
+        ):
             solvers, work = call_interruptibly(
-                lambda: choose(portfolio, self._solvers, tried, bounds, self.time_limit), portfolio.stop, repr(self)
+                lambda: choose(portfolio, self._solvers, costs[left], bounds, self.time_limit),
+                portfolio.stop,
+                repr(self),
             )
         self._decide(Choice(solvers, work, search is not None and 2 * len(left) <= len(costs)))
-        _log.info("%r was chosen in %.1f s, by %d instances", self, time.monotonic() - begin, len(rows))
+        _log.info("%r was chosen in %.1f s", self, time.monotonic() - begin)
 
     def _decide(self, choice: Choice) -> None:
-        self.choice, self._solvers, self._undecided = choice, choice.solvers, False
+        self.choice, self._solvers, self._undecided, self._trial = choice, choice.solvers, False, None
         self.revision += 1
 
     def solve_batch(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
@@ -269,12 +292,14 @@ class ILPAdapter(SolverAdapter):
 
         Where there is a search, "solved by search" and "left to the backend" are counted.
         """
-        if state.search is None or (self.choice is not None and not self.choice.search):
+        search = state.search
+        if search is None or (self.choice is not None and not self.choice.search):
             return self._solve_by_backend(state, thetas, context)
-        found = state.search.solve(self._costs(thetas), self._bounds(context, len(thetas)))
+        found = search.solve(self._costs(thetas), self._bounds(context, len(thetas)))
         values = found.values[:, self.spec.theta_index].reshape(thetas.shape).astype(thetas.dtype)
         statuses = np.where(found.infeasible, Status.INFEASIBLE, Status.OPTIMAL).astype(np.uint8)
         rest = np.flatnonzero(~(found.solved | found.infeasible))
+        gaps = None
         if rest.size:
             try:
                 others = {name: np.asarray(array)[rest] for name, array in context.items()}
@@ -283,8 +308,10 @@ class ILPAdapter(SolverAdapter):
                 error.of_part(rest)
                 raise
             values[rest], statuses[rest] = solved.values, solved.statuses
+            gaps = gather_gaps([(rest, solved.gaps)], statuses)
         counters = {"solved by search": len(thetas) - rest.size, "left to the backend": rest.size}
-        return Solutions(values, statuses, {name: int(count) for name, count in counters.items() if count}, fresh=True)
+        counts = {name: int(count) for name, count in counters.items() if count}
+        return Solutions(values, statuses, counts, fresh=True, gaps=gaps)
 
     def _solve_by_backend(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
         if state.solvers != self._solvers:  # chosen since
@@ -304,8 +331,10 @@ class ILPAdapter(SolverAdapter):
         if state.linear is not None:
             state.linear.stop()
 
-    def solve(self, state: _State, theta: FloatArray, **context: Any) -> tuple[Floats | None, Status]:
-        """Solves one instance by the backend: theta (*spec.shape) -> (*spec.shape)."""
+    def solve(
+        self, state: _State, theta: FloatArray, **context: Any
+    ) -> tuple[Floats | None, Status] | tuple[Floats, Status, float]:
+        """Solves one instance by the backend: theta (*spec.shape) -> (*spec.shape), and its gap unless optimal."""
         if state.stopped:
             raise RuntimeError("solves with this state were interrupted; build another one")
         deadline = Deadline(self.time_limit)
@@ -319,14 +348,17 @@ class ILPAdapter(SolverAdapter):
         if self._branches and self._improves_forever(state, costs, bounds, deadline):
             # Branch and bound may search an unbounded tree forever, or stop anywhere in it: it must not start.
             return None, self._why_no_optimum(state, costs, bounds, deadline)
-        claim, x, _ = state.engine.minimize(costs, bounds, deadline.left())
+        claim, x, _, bound = state.engine.minimize(costs, bounds, deadline.left())
         if claim is Claim.LIMIT:
             return None, Status.TIMEOUT
         point = None if x is None else _settle(state, x, costs, bounds, deadline)
         if point is None:
             return None, self._why_no_optimum(state, costs, bounds, deadline)
+        solution = point[self.spec.theta_index].reshape(self.instance_shape)
+        if claim is Claim.OPTIMAL and self.relative_gap == 0:
+            return solution, Status.OPTIMAL
         status = Status.OPTIMAL if claim is Claim.OPTIMAL else Status.FEASIBLE
-        return point[self.spec.theta_index].reshape(self.instance_shape), status
+        return solution, status, proven_gap(float(scaled(costs) @ point), bound)
 
     def _costs(self, thetas: FloatArray) -> Floats:
         """What to minimise, (N, n), for thetas (N, *spec.shape)."""
@@ -388,7 +420,7 @@ class ILPAdapter(SolverAdapter):
         if bounds.crossed:
             return Status.INFEASIBLE
         costs = np.zeros(self.spec.num_variables)
-        claim, x, _ = state.engine.minimize(costs, bounds, deadline.left())
+        claim, x, *_ = state.engine.minimize(costs, bounds, deadline.left())
         if x is not None and _settle(state, x, costs, bounds, deadline) is not None:
             return Status.OPTIMAL
         return {Claim.NO_OPTIMUM: Status.INFEASIBLE, Claim.LIMIT: Status.TIMEOUT}.get(claim, Status.CRASHED)
@@ -411,7 +443,7 @@ class ILPAdapter(SolverAdapter):
         if bounds.finite or not costs.any():
             return False
         costs = scaled(costs)  # as they come, their sum may not be finite
-        _, ray, _ = state.relaxation().minimize(costs, bounds.directions(), deadline.left())
+        ray = state.relaxation().minimize(costs, bounds.directions(), deadline.left()).x
         return ray is not None and bool(costs @ ray < -_RAY * np.abs(costs).max())
 
     def __repr__(self) -> str:
@@ -439,10 +471,10 @@ def _settle(state: _State, x: Floats, costs: Floats, bounds: Bounds, deadline: D
         bounds.row_lb,
         bounds.row_ub,
     )
-    outcome: Outcome = state.relaxation().minimize(costs, fixed, deadline.left())
-    if outcome.x is None:
+    refined = state.relaxation().minimize(costs, fixed, deadline.left()).x
+    if refined is None:
         return None
-    point = program.round(outcome.x, fixed)
+    point = program.round(refined, fixed)
     return point if point is not None and program.holds(point, bounds) else None
 
 
@@ -454,33 +486,6 @@ def _solvers(backend: str | Choice, program: Program) -> tuple[str, ...]:
         if len(backend.solvers) > 1 and name not in COUNTING:
             raise ValueError(f"expected solvers that count their work, {', '.join(COUNTING)}, got {name!r}")
     return backend.solvers
-
-
-def _same_ortools(choice: Choice) -> Choice:
-    if choice.ortools != ORTOOLS:
-        raise ValueError(
-            f'expected a choice made with this OR-Tools, {ORTOOLS}, got {choice!r}; let backend="auto" choose again, '
-            "and write down what it says"
-        )
-    return choice
-
-
-def _seconds(time_limit: float | datetime.timedelta | None) -> float | None:
-    if time_limit is None:
-        return None
-    seconds = time_limit.total_seconds() if isinstance(time_limit, datetime.timedelta) else float(time_limit)
-    if not 0.0 < seconds < math.inf:
-        raise ValueError(
-            f"expected time_limit to be a positive number of seconds or a timedelta, got {time_limit!r}; "
-            "None sets no limit"
-        )
-    return seconds
-
-
-def _gap(relative_gap: float) -> float:
-    if isinstance(relative_gap, bool) or not is_finite(relative_gap) or relative_gap < 0:
-        raise ValueError(f"expected relative_gap to be a number of at least 0, such as 0.01, got {relative_gap!r}")
-    return float(relative_gap)
 
 
 def _num_ones(spec: ILPSpec) -> float | None:

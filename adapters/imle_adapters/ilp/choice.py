@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imle_adapters.ilp.engines.engine import Claim, scaled
+from imle_adapters.ilp.engines.engine import Claim, Deadline, scaled
 from imle_adapters.ilp.engines.fit import unfit_bounds
 from imle_adapters.ilp.engines.portfolio import Portfolio
 from imle_adapters.ilp.program import Bounds
@@ -26,7 +26,7 @@ INSTANCES = 8
 
 _FIRST = 0.05  # the limit of work in the first round of a race
 _GROWTH = 4.0  # of the limit from round to round
-_LARGEST = 4.0  # no limit is larger
+_LARGEST = 3.2  # no limit is larger
 _ENOUGH = 6.0  # the trial ends where all races have taken more
 _WORSE = 2.0  # times the winner's work: what others get
 _HOPELESS = 4.0  # times the least work in the first race: a solver leaves the trial
@@ -66,6 +66,16 @@ class Choice:
         object.__setattr__(self, "solvers", names)
 
 
+def same_ortools(choice: Choice) -> Choice:
+    """The choice; raises `ValueError` for one that was made with another OR-Tools."""
+    if choice.ortools != ORTOOLS:
+        raise ValueError(
+            f'expected a choice made with this OR-Tools, {ORTOOLS}, got {choice!r}; let backend="auto" choose again, '
+            "and write down what it says"
+        )
+    return choice
+
+
 class Solve(NamedTuple):
     """A solve in a trial.
 
@@ -88,19 +98,28 @@ def choose(
     Args:
         portfolio: whose engines are used.
         solvers: names, in the order that counts without a trial.
-        costs: (N, n).
+        costs: (N, n), finite.
         bounds: N of them.
-        seconds: the time limit of an instance; None: none.
+        seconds: the time limit of an instance; None: none. With one the clock may decide.
     """
+    rows = range(max(len(costs), INSTANCES // 2))
+    # One or two instances say little, so they come again with other prices.
+    factors = np.random.default_rng(0).uniform(0.8, 1.2, (len(rows), costs.shape[1]))
+    factors[: len(costs)] = 1.0
+    tried = [scaled(costs[row % len(costs)]) * factors[row] for row in rows]
 
-    def solve(name: str, instance: int, work: float) -> Solve:
-        if portfolio.stopped or unfit_bounds(name, portfolio.program, bounds[instance]) is not None:
+    def solve(name: str, row: int, work: float) -> Solve:
+        within = bounds[row % len(costs)]
+        if portfolio.stopped or unfit_bounds(name, portfolio.program, within) is not None:
             return Solve(False, work, np.inf)
-        claim, x, done = portfolio.engine(name).minimize(costs[instance], bounds[instance], seconds, work)
-        objective = np.inf if x is None else float(scaled(costs[instance]) @ x)
-        return Solve(claim in (Claim.OPTIMAL, Claim.NO_OPTIMUM), done, objective)
+        deadline = Deadline(seconds)
+        claim, x, taken, _ = portfolio.engine(name).minimize(tried[row], within, seconds, work)
+        done = claim in (Claim.OPTIMAL, Claim.NO_OPTIMUM)
+        if deadline.over and not done:
+            taken = max(taken, _LARGEST)  # a larger limit of work would not help
+        return Solve(done, taken, np.inf if x is None else float(tried[row] @ x))
 
-    return try_out(solvers, len(costs), solve)
+    return try_out(solvers, len(rows), solve)
 
 
 def try_out(
@@ -114,11 +133,11 @@ def try_out(
         solve: `solve(name, instance, work)` tries an instance within a limit of work.
 
     Returns:
-        The solvers, the best first and then the best of another kind, and from which work on an instance is a
-        straggler.
+        The solvers, the best first and then the best of another kind, and above which work an instance is a straggler.
     """
     doubts = {name: 1.0 if _kind(name) == _kind(solvers[0]) else _DOUBT for name in solvers}
     taken: dict[str, list[float]] = {name: [] for name in solvers}
+    longest = dict.fromkeys(solvers, 0.0)  # of what was solved
 
     def doubtful(name: str, instance: int, work: float) -> Solve:
         result = solve(name, instance, work / doubts[name])
@@ -133,6 +152,8 @@ def try_out(
         spent += sum(result.work for result in results.values())
         for name, result in results.items():
             taken[name].append(_worth(result, results.values()))
+            if result.done:
+                longest[name] = max(longest[name], result.work / doubts[name])
         least = min(map(mean, running))
         much = max(_CLOSE, _HOPELESS / (instance + 1))
         running = [name for name in running if mean(name) <= much * least]
@@ -140,10 +161,8 @@ def try_out(
             break
     ranking = sorted(solvers, key=lambda name: (name not in running, mean(name)))
     others = sorted(ranking[1:], key=lambda name: _kind(name) == _kind(ranking[0]))
-    longest = max(taken[ranking[0]]) / doubts[ranking[0]]
-    return (ranking[0], *others[:1], *(name for name in ranking[1:] if name != others[0])), max(
-        _SOON, _STRAGGLER * longest
-    )
+    order = (ranking[0], *others[:1], *(name for name in ranking[1:] if name != others[0]))
+    return order, max(_SOON, _STRAGGLER * longest[order[0]]) if longest[order[0]] else _LARGEST
 
 
 def _kind(solver: str) -> str:

@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike
 from imle_adapters.ilp.adapter import ILPAdapter
 from imle_adapters.ilp.engines.backends import available_backends
 from imle_adapters.ilp.engines.fit import unfit
+from imle_adapters.ilp.engines.search import Search
 from imle_adapters.ilp.program import Program
 from imle_adapters.ilp.spec import ILPSpec
+from imle_solvers.deferred import wait_for_kernels
 from imle_solvers.errors import InputError
 from imle_solvers.status import Status
 
@@ -72,7 +74,7 @@ def fastest_settings(
             raise ValueError(f"expected context to be of {expected}, got {name} of shape {array.shape}")
     program = Program.of(spec)
     fitting = [name for name in available_backends() if unfit(name, program) is None]
-    searches = (True, False) if program.integrality.all() else (False,)
+    searches = (True, False) if Search.takes(program) else (False,)
     tried = [(name, compiled) for compiled in searches for name in fitting]
     ends = time.monotonic() + allowed
     best, settings = _Trial(0, np.inf), Settings(backend=fitting[0], compiled=True)
@@ -92,7 +94,7 @@ def fastest_settings(
                 if trial.solved == len(rows)
                 else f"stopped after {trial.solved} of {len(rows)}: slower than the best, or out of time"
             )
-            print(f"backend={backend!r:9} compiled={compiled!s:5} {how}")
+            print(f"backend={backend!r:16} compiled={compiled!s:5} {how}")
         if (-trial.solved, trial.seconds) < (-best.solved, best.seconds):
             best, settings = trial, Settings(backend=backend, compiled=compiled)
     if best.solved == 0 and refused is not None:
@@ -125,6 +127,7 @@ def _try(adapter: ILPAdapter, thetas: Any, context: dict[str, Any], limit: float
     """Solves one instance after the other until one fails or the time is over."""
     adapter.check(thetas, context)
     state = adapter.build()
+    wait_for_kernels()
 
     def solves(row: int) -> bool:
         part = slice(row, row + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from imle_adapters.instances import as_mask
-from imle_solvers.adapter import Context, ContextShapes, Parallelism, Sense, Shape, SolverAdapter, check_sense
+from imle_solvers.adapter import Context, ContextShapes, IsBinary, Parallelism, Sense, Shape, SolverAdapter, check_sense
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.errors import InputError
 
@@ -32,6 +32,7 @@ class TopKAdapter(SolverAdapter):
     """
 
     parallelism = Parallelism.DEVICE
+    is_binary: IsBinary = True
     exclusion: str | None = "mask=..., false where an entry may not be chosen"
 
     def __init__(self, n: int, k: int, sense: Sense = "max") -> None:

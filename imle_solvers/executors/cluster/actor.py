@@ -71,7 +71,7 @@ class SolverActor:
             start: the chunk's first row in the batch.
 
         Returns:
-            ("solved", seconds, values, statuses, counters), or ("failed", *packed error).
+            ("solved", seconds, values, statuses, counters, gaps), or ("failed", *packed error).
         """
         import numpy as np
 
@@ -88,4 +88,4 @@ class SolverActor:
             solved = solve_chunk(adapter, state, thetas, context, start)
         except AdapterError as error:
             return "failed", *pack(error)
-        return "solved", time.perf_counter() - begin, solved.values, solved.statuses, solved.counters
+        return "solved", time.perf_counter() - begin, solved.values, solved.statuses, solved.counters, solved.gaps

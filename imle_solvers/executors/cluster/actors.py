@@ -25,6 +25,7 @@ from imle_solvers.executors.cluster.actor import SolverActor
 from imle_solvers.executors.cluster.connection import Connection
 from imle_solvers.executors.cpus import ONE_THREAD
 from imle_solvers.executors.remote_error import first_of, unpack
+from imle_solvers.gaps import Gaps, gather_gaps
 from imle_solvers.report import Report
 from imle_solvers.status import Status
 
@@ -79,6 +80,7 @@ class _Batch:
     report: Report
     progress: Progress | None
     counters: Counter[str] = field(default_factory=Counter)
+    gaps: list[tuple[slice, Gaps]] = field(default_factory=list)
     failure: AdapterError | None = None
 
 
@@ -166,6 +168,7 @@ class Actors:
         if batch.failure is not None:
             raise batch.failure
         solutions.counters = dict(batch.counters)
+        solutions.gaps = gather_gaps(batch.gaps, solutions.statuses)
         return solutions
 
     def _hand_out(self, worker: _Worker, batch: _Batch) -> None:
@@ -221,10 +224,12 @@ class Actors:
             else:  # gone in the meantime
                 worker.gone.append(worker.key)
         elif answer[0] == "solved":
-            _, seconds, values, statuses, counters = answer
+            _, seconds, values, statuses, counters, gaps = answer
             rows = slice(*worker.chunk)
             batch.solutions.values[rows], batch.solutions.statuses[rows] = values, statuses
             batch.counters.update(counters)
+            if gaps is not None:
+                batch.gaps.append((rows, gaps))
             batch.report.chunks.append((len(statuses), seconds))
             self._measure(batch.key, seconds / len(statuses))
             if batch.progress is not None:

@@ -24,6 +24,7 @@ from imle_solvers.executors.base import Progress
 from imle_solvers.executors.processes.shared_batch import STATUSES, THETAS, VALUES, Layout, SharedMemory
 from imle_solvers.executors.processes.worker_process import WorkerProcess, cannot_start
 from imle_solvers.executors.remote_error import first_of, unpack
+from imle_solvers.gaps import Gaps, gather_gaps
 from imle_solvers.report import Report
 from imle_solvers.status import Status
 
@@ -74,6 +75,7 @@ class _Batch:
     """What is left to do of a batch.
 
     Attributes:
+        gaps: those that the adapter has told of, with their rows.
         busy: the workers that are heard of, by the descriptors of their connections.
         poll: of these. To list all workers for each message would take longer than the message.
     """
@@ -87,6 +89,7 @@ class _Batch:
     progress: Progress | None
     backlog: Backlog
     counters: Counter[str] = field(default_factory=Counter)
+    gaps: list[tuple[slice, Gaps]] = field(default_factory=list)
     failure: AdapterError | None = None
     busy: dict[int, _Worker] = field(default_factory=dict)
     poll: select.poll = field(default_factory=select.poll)
@@ -196,7 +199,7 @@ class Pool:
         begin = time.perf_counter()
         values, statuses = (self._memory.array(layout, name).copy() for name in (VALUES, STATUSES))
         report.copying += time.perf_counter() - begin
-        return Solutions(values, statuses, dict(batch.counters), report)
+        return Solutions(values, statuses, dict(batch.counters), report, gaps=gather_gaps(batch.gaps, statuses))
 
     def _hand_out(self, worker: _Worker, batch: _Batch) -> None:
         """Gives a worker its next chunk, if there is one."""
@@ -264,8 +267,10 @@ class Pool:
         start, stop = worker.chunk
         worker.chunk, worker.ahead, worker.deadline = worker.ahead, None, None
         if kind == "solved":
-            seconds, counters = rest
+            seconds, counters, gaps = rest
             batch.counters.update(counters)
+            if gaps is not None:
+                batch.gaps.append((slice(start, stop), gaps))
             self._measure(batch.key, seconds / (stop - start))
             batch.report.chunks.append((stop - start, seconds))
             if batch.progress is not None:

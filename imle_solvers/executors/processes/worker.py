@@ -81,7 +81,7 @@ def _solve(
         solved = solve_chunk(adapter, state, thetas, context, start)
         memory.array(where, VALUES)[start:stop] = solved.values
         memory.array(where, STATUSES)[start:stop] = solved.statuses
-        return "solved", time.perf_counter() - begin, solved.counters
+        return "solved", time.perf_counter() - begin, solved.counters, solved.gaps
     except AdapterError as error:
         return "failed", *pack(error)
 

@@ -165,7 +165,7 @@ def test_time_limits_end_feasible_or_timeout(backend: str) -> None:
     spec = ILPSpec(sense="max", shape=150, A_ub=weights, b_ub=weights.sum(axis=1) // 2, ub=1, integrality=True)
     adapter = ILPAdapter(spec, backend, time_limit=datetime.timedelta(seconds=0.3))
     assert adapter.time_limit == 0.3
-    z, status = adapter.solve(adapter.build(), weights.mean(axis=0) + rng.normal(size=150))
+    z, status, *_ = adapter.solve(adapter.build(), weights.mean(axis=0) + rng.normal(size=150))
     assert status is (Status.TIMEOUT if z is None else Status.FEASIBLE)
     if z is not None:
         assert (weights @ z <= spec.b_ub).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from typing import Any
@@ -14,6 +15,7 @@ from imle_adapters.ilp import ILPAdapter, ILPSpec
 from imle_adapters.ilp.engines import search as search_module
 from imle_adapters.ilp.engines.search import Found, Search
 from imle_adapters.ilp.program import Program
+from imle_solvers.deferred import Deferred
 from imle_solvers.errors import AdapterError
 from imle_solvers.status import Status
 from tests.adapters.ilp.instances import covering, data, feasible_points, knapsack, limited_assignment, mknap1, programs
@@ -242,6 +244,25 @@ def test_programs_that_are_not_searched() -> None:
 
 def test_a_program_that_is_too_hard_for_the_search_is_not_searched() -> None:
     assert ILPAdapter(knapsack(100, 10)).build().search is None
+
+
+def test_what_auto_chooses_does_not_depend_on_when_the_search_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    first, later = rng.integers(1, 4, (3, 16)).astype(float), rng.random((3, 16))
+    early, late = ILPAdapter(knapsack(16, 3)), ILPAdapter(knapsack(16, 3))
+    early.check(first, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(Deferred, "get", lambda self: None)
+        late.check(batch := first.copy(), {})
+        batch[:] = 0.0
+        assert late.choice is None
+        solved = late.solve_batch(late.build(), first, {})
+        assert pickle.loads(pickle.dumps(late)).choice is None
+    late.check(later, {})
+    assert late.choice == early.choice and early.choice is not None
+    assert (solved.statuses == Status.OPTIMAL).all() and solved.counters == {}
+    late.check(later, {})
+    assert late.revision == early.revision == 1
 
 
 @pytest.mark.parametrize("name", FAMILIES)

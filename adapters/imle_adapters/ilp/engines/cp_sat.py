@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ortools.sat.python import cp_model
 
-from imle_adapters.ilp.engines.engine import Claim, Outcome
+from imle_adapters.ilp.engines.engine import Claim, Outcome, scaled
 from imle_adapters.ilp.program import FEASIBILITY, Bounds, Program
 from imle_adapters.ilp.spec import Floats
 
@@ -121,9 +121,14 @@ class CpSatEngine:
             solver.parameters.max_deterministic_time = work
         claim = _STATUS.get(solver.solve(self._model), Claim.FAILED)
         response = solver.response_proto
-        found = claim in (Claim.OPTIMAL, Claim.FEASIBLE)
-        x = np.array(response.solution, dtype=np.float64) if found else None
-        return Outcome(claim, x, response.deterministic_time)
+        if claim not in (Claim.OPTIMAL, Claim.FEASIBLE):
+            return Outcome(claim, None, response.deterministic_time)
+        x = np.array(response.solution, dtype=np.float64)
+        costs = scaled(costs)
+        largest = np.abs(integers).argmax()
+        unit = costs[largest] / integers[largest] if integers[largest] else 0.0  # what 1 of the integer objective is
+        bound = float(costs @ x - unit * (solver.objective_value - solver.best_objective_bound))
+        return Outcome(claim, x, response.deterministic_time, bound)
 
     def stop(self) -> None:
         """Ends `minimize` in another thread."""

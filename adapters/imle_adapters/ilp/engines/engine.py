@@ -38,11 +38,14 @@ class Outcome(NamedTuple):
         x: (n,) the point, None without one.
         work: what the solve took, counted and not timed, so that it is the same each time: about as many seconds as
             that takes on a core of 2023. 0 where a solver does not tell.
+        bound: what the scaled costs of no point are below, see `scaled`: their sum is finite where that of the costs
+            need not be. None, or from 1e20 on, which is infinity to solvers: nothing is proven.
     """
 
     claim: Claim
     x: Floats | None
     work: float = 0.0
+    bound: float | None = None
 
 
 class Engine(Protocol):

@@ -44,10 +44,9 @@ class GlopEngine:
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds."""
+        costs = scaled(costs)
         model = _builder.ModelBuilderHelper()
-        model.fill_model_from_sparse_data(
-            bounds.lb, bounds.ub, scaled(costs), bounds.row_lb, bounds.row_ub, self._matrix
-        )
+        model.fill_model_from_sparse_data(bounds.lb, bounds.ub, costs, bounds.row_lb, bounds.row_ub, self._matrix)
         solver = self._solver = _builder.ModelSolverHelper("glop")
         solver.set_solver_specific_parameters(self._parameters)
         if seconds is not None:
@@ -57,7 +56,10 @@ class GlopEngine:
         if status == _Status.NOT_SOLVED and seconds is not None:
             return Outcome(Claim.LIMIT, None)
         claim = _CLAIMS.get(status, Claim.FAILED)
-        return Outcome(claim, solver.variable_values() if claim in (Claim.OPTIMAL, Claim.FEASIBLE) else None)
+        if claim not in (Claim.OPTIMAL, Claim.FEASIBLE):
+            return Outcome(claim, None)
+        x = solver.variable_values()
+        return Outcome(claim, x, bound=float(costs @ x) if claim is Claim.OPTIMAL else None)
 
     def stop(self) -> None:
         """Ends `minimize` in another thread."""
@@ -84,12 +86,12 @@ class UnimodularEngine:
         whole = self._whole(bounds)
         if whole.crossed:
             return Outcome(Claim.NO_OPTIMUM, None)
-        claim, x, _ = self._relaxation.minimize(costs, whole, deadline.left())
+        claim, x, *_ = self._relaxation.minimize(costs, whole, deadline.left())
         if claim in (Claim.NO_OPTIMUM, Claim.LIMIT):
             return Outcome(claim, None)
         point = None if x is None else self._program.round(x, bounds)
         if point is not None and self._holds(point, whole):
-            return Outcome(claim, point)
+            return Outcome(claim, point, bound=float(scaled(costs) @ point) if claim is Claim.OPTIMAL else None)
         return self._fallback.minimize(costs, bounds, deadline.left())
 
     def stop(self) -> None:

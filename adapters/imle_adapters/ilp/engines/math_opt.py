@@ -94,7 +94,8 @@ class MathOptEngine:
         result = self._mathopt.solve(self._model, self._type, params=self._parameters, **listens)
         claim = _CLAIMS.get(result.termination.reason.name, Claim.FAILED)
         if claim in (Claim.OPTIMAL, Claim.FEASIBLE):
-            return Outcome(claim, np.array(result.variable_values(self._variables), dtype=np.float64))
+            x = np.array(result.variable_values(self._variables), dtype=np.float64)
+            return Outcome(claim, x, bound=result.termination.objective_bounds.dual_bound)
         return Outcome(claim, None)
 
     def stop(self) -> None:

@@ -72,7 +72,11 @@ class Portfolio:
 
 
 def _better(best: Outcome, other: Outcome, costs: Floats) -> Outcome:
+    """The better solution of the two, with the bound of whoever has proven more."""
+    bound = max((each.bound for each in (best, other) if each.bound is not None), default=None)
     if other.x is not None:
         costs = scaled(costs)  # as they come, their sum may not be finite
-        return other if best.x is None or costs @ other.x < costs @ best.x else best
-    return other if best.claim is Claim.FAILED else best
+        better = other if best.x is None or costs @ other.x < costs @ best.x else best
+    else:
+        better = other if best.claim is Claim.FAILED else best
+    return better._replace(bound=bound)

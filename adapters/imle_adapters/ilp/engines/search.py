@@ -63,22 +63,25 @@ class Search:
             self._unit[row] = 2.0 ** -np.frexp(np.abs(self._matrix[row]).max(initial=0.0))[1]
 
     @staticmethod
+    def takes(program: Program) -> bool:
+        """Whether it could search the program at all."""
+        rows, columns = program.matrix.shape
+        whole = bool(program.integrality.all()) and program.bounds.finite and not program.bounds.crossed
+        return whole and rows * columns <= LARGEST_TABLEAU
+
+    @staticmethod
     def of(program: Program, typical: Floats | None) -> Search | None:
         """The search, if it is worth while: it must solve most of a few instances made up for a trial.
 
         Args:
-            program: the program.
+            program: one that it takes.
             typical: (n,) costs to vary in the trial. Without them it has positive costs, as of covering, and again
                 negative ones, as of packing.
         """
-        bounds = program.bounds
-        rows, columns = program.matrix.shape
-        if not program.integrality.all() or not bounds.finite or bounds.crossed or rows * columns > LARGEST_TABLEAU:
-            return None
         search = Search(program)
-        factors = np.random.default_rng(0).uniform(0.5, 1.5, (_TRIALS, columns))
+        factors = np.random.default_rng(0).uniform(0.5, 1.5, (_TRIALS, program.matrix.shape[1]))
         trials = (factors, -factors) if typical is None else (factors * typical,)
-        solved = [search.solve(costs, bounds.stacked()).solved.sum() for costs in trials]
+        solved = [search.solve(costs, program.bounds.stacked()).solved.sum() for costs in trials]
         return search if 2 * min(solved) > _TRIALS else None
 
     def solve(self, costs: Floats, bounds: Bounds) -> Found:

@@ -68,7 +68,8 @@ class WrappedEngine:
             status = self._solver.Solve(self._parameters)
         if status in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
             values = np.array([variable.solution_value() for variable in self._variables])
-            return Outcome(Claim.OPTIMAL if status == pywraplp.Solver.OPTIMAL else Claim.FEASIBLE, values)
+            claim = Claim.OPTIMAL if status == pywraplp.Solver.OPTIMAL else Claim.FEASIBLE
+            return Outcome(claim, values, bound=self._objective.BestBound())
         if status in (pywraplp.Solver.INFEASIBLE, pywraplp.Solver.UNBOUNDED):
             return Outcome(Claim.NO_OPTIMUM, None)
         limited = limited and status == pywraplp.Solver.NOT_SOLVED
@@ -92,25 +93,30 @@ class ScipEngine(WrappedEngine):
     """SCIP without restarts, which took twice as long or more on half of the families.
 
     Without cuts it takes 0.15 to 0.7 times as long on most families, and far longer on some.
+
+    Args:
+        program, gap: see `ENGINES`.
+        cuts: whether to separate.
+        settings: more of SCIP's parameters, one a line.
     """
 
-    def __init__(self, program: Program, gap: float = 0.0, *, cuts: bool = True) -> None:
-        settings = _SCIP_SETTINGS + ("" if cuts else _NO_CUTS)
+    def __init__(self, program: Program, gap: float = 0.0, *, cuts: bool = True, settings: str = "") -> None:
+        settings = _SCIP_SETTINGS + ("" if cuts else _NO_CUTS) + settings
         super().__init__("SCIP", settings, contextlib.nullcontext(), program, gap)
-        self._costs_of_work = _SCIP_WORK[cuts]
-        self._seconds_a_node = 1e-3 * (1.0 + program.matrix.nnz / 2000)
+        self._costs_of_work = _scip_work(cuts, program.matrix.nnz)
+        _, iteration, node = self._costs_of_work
+        self._work_of_a_node = _ITERATIONS * iteration + node
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None, work: float | None = None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds; work is a sum of nodes and simplex iterations.
 
         SCIP has a limit of nodes alone, so a limit of work is a rough one.
         """
-        nodes = -1 if work is None else max(1, round(work / self._seconds_a_node))
+        nodes = -1 if work is None else max(1, round(work / self._work_of_a_node))
         self._solver.SetSolverSpecificParametersAsString(f"{self._settings}limits/totalnodes = {nodes}")
         outcome = self._minimize(costs, bounds, seconds, limited=seconds is not None or work is not None)
         start, iteration, node = self._costs_of_work
-        done = start + iteration * self._solver.iterations() + node * self._solver.nodes()
-        return outcome._replace(work=done)
+        return outcome._replace(work=start + iteration * self._solver.iterations() + node * self._solver.nodes())
 
 
 _SCIP_SETTINGS = f"""
@@ -122,11 +128,19 @@ presolving/maxrestarts = 0
 _NO_CUTS = """separating/maxrounds = 0
 separating/maxroundsroot = 0
 """
-_SCIP_WORK = {True: (1e-3, 135e-6, 0.0), False: (6e-3, 43e-6, 9e-6)}
-"""With and without cuts: seconds to begin with, for a simplex iteration and for a node.
 
-Fitted to 25 families of `benchmarks/ilp_families.py`; half of the solves are off by less than a factor of 1.5.
-"""
+
+_ITERATIONS = 5  # of the simplex method in a node, for most of the families
+
+
+def _scip_work(cuts: bool, entries: int) -> tuple[float, float, float]:
+    """Seconds to begin with, for a simplex iteration, and for a node of a program with so many entries.
+
+    Fitted to 38 families, those of `benchmarks/ilp_families.py` among them; half of the solves are off by less than a
+    factor of 1.5, and one in eighty by more than 4.
+    """
+    return (0.0, 131e-6 + 2.1e-9 * entries, 0.0) if cuts else (8e-3, 26e-6 + 6.9e-9 * entries, 158e-9 * entries)
+
 
 # CBC has a handler of its own for Ctrl-C for about a millisecond of each solve, and restores what it found. Two solves
 # at once in one process would find each other's.

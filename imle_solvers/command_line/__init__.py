@@ -1,0 +1,1 @@
+"""What `python -m imle_solvers` does."""
