@@ -17,8 +17,8 @@ from imle_solvers import (
     HammingLoss, HammingTarget, Identity, ImleSolversError, InputError, Noise, Normal, Parallelism, PerturbedOptimizer,
     ProcessExecutor, RayExecutor, RegretLoss, Relative, SPOPlusLoss, ScoreFunctionLoss, SerialExecutor, SolutionCache,
     Solutions, SolveError, SolverAdapter, SolverLayer, Stats, Status, StraightThrough, SumOfGamma,
-    SumOfGammaNoiseDistribution, Target, TargetDistribution, ThreadExecutor, WorkerDiedError, aimle, available_adapters, imle, make_adapter,
-    register_adapter, ste,
+    SumOfGammaNoiseDistribution, Target, TargetDistribution, ThreadExecutor, WorkerDiedError, aimle, available_adapters,
+    imle, make_adapter, register_adapter, ste,
 )
 from imle_adapters import (
     AssignmentAdapter, ILPAdapter, ILPSpec, MaxSpanningTreeAdapter, ShortestPathAdapter, TopKAdapter,
