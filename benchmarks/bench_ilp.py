@@ -168,7 +168,7 @@ def train(items: int, limits: int, batch: int, slow_batch: int, rounds: int) -> 
         for name, compiled, size in (("search", True, batch), ("backend", False, slow_batch)):
             layer = SolverLayer(
                 ILPAdapter(spec, compiled=compiled),
-                estimator=IMLE(noise=SumOfGamma(k=KAPPA, terms=10), target=Target(alpha=1.0, beta=STEP)),
+                estimator=IMLE(SumOfGamma(k=KAPPA, terms=10), Target(beta=STEP), input_noise_temperature=1.0),
                 num_samples=SAMPLES,
                 num_workers=2,
                 generator=torch.Generator().manual_seed(0),

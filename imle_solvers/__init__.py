@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from imle_solvers.estimators import Identity as Identity
     from imle_solvers.estimators import PerturbedOptimizer as PerturbedOptimizer
     from imle_solvers.estimators import StraightThrough as StraightThrough
+    from imle_solvers.estimators.relative import Relative as Relative
     from imle_solvers.estimators.target import HammingTarget as HammingTarget
     from imle_solvers.estimators.target import Target as Target
     from imle_solvers.executors.auto import AutoExecutor as AutoExecutor
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from imle_solvers.function_adapter import FunctionAdapter as FunctionAdapter
     from imle_solvers.layer import SolverLayer as SolverLayer
     from imle_solvers.losses.fenchel_young import FenchelYoungLoss as FenchelYoungLoss
+    from imle_solvers.losses.hamming import HammingLoss as HammingLoss
+    from imle_solvers.losses.regret import RegretLoss as RegretLoss
     from imle_solvers.losses.score_function import ScoreFunctionLoss as ScoreFunctionLoss
     from imle_solvers.losses.spo_plus import SPOPlusLoss as SPOPlusLoss
     from imle_solvers.noise.distributions import Gumbel as Gumbel
@@ -98,11 +101,12 @@ _EXPORTS = {
     "executors.threads": ("ThreadExecutor",),
     "function_adapter": ("FunctionAdapter",),
     "layer": ("SolverLayer",),
-    "losses": ("FenchelYoungLoss", "SPOPlusLoss", "ScoreFunctionLoss"),
+    "losses": ("FenchelYoungLoss", "HammingLoss", "RegretLoss", "SPOPlusLoss", "ScoreFunctionLoss"),
     "noise.distributions": ("Gumbel", "Noise", "Normal", "SumOfGamma"),
     "registry": ("available_adapters", "make_adapter", "register_adapter"),
     "solving.stats": ("Stats",),
     "status": ("Status",),
+    "estimators.relative": ("Relative",),
     "estimators.target": ("HammingTarget", "Target"),
 }
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}

@@ -159,6 +159,7 @@ class AdaptiveTargetDistribution(BaseTargetDistribution, nn.Module):
             step=beta_update_step,
             momentum=beta_update_momentum,
             decay=grad_norm_decay_rate,
+            input_noise_temperature=1.0,
         )
 
     @property

@@ -31,7 +31,7 @@ def ours(
     generator = torch.Generator().manual_seed(0)
     layer = SolverLayer(
         adapter,
-        estimator=IMLE(noise, Target(beta=1.0)),
+        estimator=IMLE(noise, Target(beta=1.0), input_noise_temperature=1.0),
         num_samples=samples,
         executor=executor,
         num_workers=CORES,

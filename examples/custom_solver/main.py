@@ -12,7 +12,7 @@ import examples.custom_solver.knapsack  # noqa: F401  registers "knapsack"
 from examples.common.options import Parser, positive
 from examples.common.pictures import save_picture
 from examples.common.progress import progress_bar
-from imle_solvers import IMLE, SolverLayer, Target, make_adapter
+from imle_solvers import HammingLoss, SolverLayer, make_adapter
 from imle_solvers.viz import plot_curves
 
 
@@ -29,12 +29,13 @@ def main() -> None:
     adapter = make_adapter("knapsack", weights=weights, capacity=sum(weights) // 3)
     features, taste = torch.randn(2 * count, 16, 5), torch.randn(5)
     worth = features @ taste
-    with SolverLayer(adapter, estimator=IMLE(target=Target(beta=1.0))) as layer:
+    with SolverLayer(adapter) as layer:
         with progress_bar("solving", total=2 * count) as bar:
             layer.on_progress = lambda solved, _: bar.update(solved - bar.n)
             best = layer.map(worth)
             layer.on_progress = None
         model = torch.nn.Linear(5, 1)
+        wrong = HammingLoss(layer)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
         curve = []
         with progress_bar("training", total=epochs) as bar:
@@ -44,7 +45,7 @@ def main() -> None:
                 curve.append((exact, ((packed * worth[count:]).sum() / (best * worth)[count:].sum()).item()))
                 if epoch < epochs:
                     for rows in torch.randperm(count).split(50):
-                        loss = (layer(model(features[rows]).squeeze(-1)) - best[rows]).abs().sum()
+                        loss = wrong(layer(model(features[rows]).squeeze(-1)), best[rows])
                         optimizer.zero_grad()
                         loss.backward()
                         optimizer.step()

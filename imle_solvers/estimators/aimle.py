@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 import torch.distributed
@@ -14,12 +13,18 @@ from imle_solvers.arguments import explain_arguments, is_finite
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import solve_unknown
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, difference, like, shift
+from imle_solvers.estimators.relative import Relative
 from imle_solvers.noise.distributions import Noise
+
+_AS_MANY = Relative(1.0)
 
 
 @explain_arguments()
 class AIMLE(PerturbAndMAP):
-    """I-MLE whose target step adapts until its gradient has about `target_norm` non-zeros a sample.
+    """I-MLE whose target step adapts until its gradient has about as many non-zeros a sample as the sample itself.
+
+    It starts from a step that learns. What was published is
+    `AIMLE(initial_beta=0.0, target_norm=1.0, step=1e-4, input_noise_temperature=1.0)`.
 
     Forward: z_s = MAP(theta + tau_in * eps_s), eps_s ~ noise.
     Backward (paper, section 4), with lambda = beta * ||theta|| / ||dL/dz||:
@@ -42,10 +47,13 @@ class AIMLE(PerturbAndMAP):
         symmetric: central instead of forward difference.
         per_instance: norms, and with them lambda, for each instance instead of one for the batch, as published.
         alpha: the weight of theta in the target.
-        initial_beta: beta at the start; the paper's experiments start from 0, the published code from 1.
+        initial_beta: beta at the start; None: 2, or 0.5 where `symmetric`, which steps to both sides. The paper's
+            experiments start from 0, the published code from 1.
         initial_norm: n at the start.
-        target_norm: the number of non-zeros to aim at; 10 in the paper's discrete VAE.
-        step: eta, by how much beta moves; 1e-3 in the paper's experiments with NRI and discrete VAEs.
+        target_norm: the number of non-zeros to aim at, 1 as published, 10 in the paper's discrete VAE; or `Relative`,
+            to the number that a drawn solution has.
+        step: eta, by how much beta moves; 1e-4 as published, 1e-3 in the paper's experiments with NRI and discrete
+            VAEs.
         momentum: how much of its last move beta makes again.
         decay: of n.
         skip_known: whether target solutions that are known are not solved for, see `estimators.certificate`.
@@ -65,14 +73,14 @@ class AIMLE(PerturbAndMAP):
         symmetric: bool = False,
         per_instance: bool = False,
         alpha: float = 1.0,
-        initial_beta: float = 0.0,
+        initial_beta: float | None = None,
         initial_norm: float = 1.0,
-        target_norm: float = 1.0,
-        step: float = 1e-4,
+        target_norm: float = _AS_MANY,
+        step: float = 1e-3,
         momentum: float = 0.0,
         decay: float = 0.9,
-        input_noise_temperature: float = 1.0,
-        target_noise_temperature: float = 1.0,
+        input_noise_temperature: float | None = None,
+        target_noise_temperature: float | None = None,
         num_marginal_samples: int = 1,
         skip_known: bool = True,
     ) -> None:
@@ -83,6 +91,8 @@ class AIMLE(PerturbAndMAP):
             num_marginal_samples=num_marginal_samples,
             skip_known=skip_known,
         )
+        if initial_beta is None:
+            initial_beta = 0.5 if symmetric else 2.0
         for name, value, low, high in (
             ("alpha", alpha, -math.inf, math.inf),
             ("initial_beta", initial_beta, 0.0, math.inf),
@@ -128,10 +138,11 @@ class AIMLE(PerturbAndMAP):
             moved = difference(ahead, behind)
         else:
             moved = difference(solved, solve_unknown(solve, target, known, solved, owned=True))
+        counting = active
         if sampling.group > 1:
             groups = (sampling.num_samples, sampling.group)
             moved, active = moved.unflatten(1, groups).mean(2), active.unflatten(1, groups).any(2)
-        self._adapt(moved, active)
+        self._adapt(moved, active, values, counting)
         width = 2 * size if self.symmetric else size
         return (moved / torch.where(width > 0, width, 1.0)).mean(1)
 
@@ -144,30 +155,33 @@ class AIMLE(PerturbAndMAP):
         """Lambda, broadcastable to (B, S, *instance_shape); 0 where there is nothing to step along."""
         axes = list(range(1 if self.per_instance else 0, dz.ndim))
         lengths = [torch.linalg.vector_norm(tensor, dim=axes, keepdim=True) for tensor in (scores, dz)]
-        size = self.beta.to(scores) * lengths[0] / lengths[1]
+        # Theta of zero counts as one of length one, as good as any: a network that starts there would stay.
+        size = self.beta.to(scores) * torch.where(lengths[0] > 0, lengths[0], 1.0) / lengths[1]
         return torch.where(lengths[1] > 0, size, 0.0)
 
     @torch.no_grad()
-    def _adapt(self, moved: Tensor, active: Tensor) -> None:
-        counts = torch.stack([(moved.ne(0) & like(active, moved)).sum(), active.sum()]).to(torch.float64)
+    def _adapt(self, moved: Tensor, active: Tensor, values: Tensor, counting: Tensor) -> None:
+        """Moves beta.
+
+        Args:
+            moved: (B, S, *shape), the samples' differences.
+            active: (B, S) bool, which of them count.
+            values: (B, S * M, *shape), the draws.
+            counting: (B, S * M) bool, which of these do.
+        """
+        sizes = [(moved.ne(0) & like(active, moved)).sum(), active.sum()]
+        if isinstance(self.target_norm, Relative):
+            sizes += [(values.ne(0) & like(counting, values)).sum(), counting.sum()]
+        counts = torch.stack(sizes).to(torch.float64)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(counts)
-        nonzeros, rows = counts
+        nonzeros, rows = counts[:2]
         norm = self.decay * self.norm + (1 - self.decay) * nonzeros / rows.clamp(min=1)
-        direction = torch.where(norm < self.target_norm, 1.0, -1.0).to(norm)
+        goal = self.target_norm * (counts[2] / counts[3].clamp(min=1) if len(counts) > 2 else torch.ones_like(norm))
+        direction = torch.where(norm < goal, 1.0, -1.0).to(norm)
         move = self.momentum * self.last_move + self.step * direction
         for state, new in ((self.beta, (self.beta + move).clamp(min=0)), (self.norm, norm), (self.last_move, move)):
             state.copy_(torch.where(rows > 0, new, state))
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # .to(bfloat16) on a model would round beta, and steps of 1e-4 would vanish in it.
-        before = dict(self.named_buffers(recurse=False))
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for name, buffer in before.items():
-            new = getattr(self, name)
-            if new.dtype != buffer.dtype:
-                setattr(self, name, buffer.to(new.device))
-        return self
 
     def extra_repr(self) -> str:
         """The arguments that say what it does; the state is in the buffers."""

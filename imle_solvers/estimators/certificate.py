@@ -72,7 +72,7 @@ def _find_on_host(
         for tensor in (target, values, scores, target if noise is None else noise)
     )
     found = certificate_kernels.mark_known(
-        target_, values_, scores_, noise_, temperature, noise is not None, _adds_fused(), known.numpy()
+        target_, values_, scores_, noise_, float(temperature), noise is not None, _adds_fused(), known.numpy()
     )
     return known if found else None
 

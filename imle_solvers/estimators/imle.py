@@ -11,6 +11,7 @@ from imle_solvers.arguments import explain_arguments
 from imle_solvers.estimators.base import Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import solve_unknown
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP, mean_difference, shift
+from imle_solvers.estimators.relative import Relative
 from imle_solvers.estimators.target import HammingTarget, Target
 from imle_solvers.noise.distributions import Noise
 
@@ -31,15 +32,18 @@ class IMLE(PerturbAndMAP):
         noise: what perturbs theta. "auto": Sum-of-Gamma with the adapter's number of ones where that is known, else
             Gumbel. None: no noise.
         target: the target distribution, `Target`, `HammingTarget` or a function of scores (B, 1, *instance_shape) and
-            dL/dz (B, S, *instance_shape) in max form; None: `Target()`.
-        input_noise_temperature: tau_in, 0 or more, in units of theta.
-        target_noise_temperature: tau_target, 0 or more.
+            dL/dz (B, S, *instance_shape) in max form; None: `Target(beta=Relative(2.0))`, a step of twice theta's
+            length, which needs no tuning: of any scale of theta and of the loss the same is learned. So is of each
+            instance, however small its share of the loss, but where it has none.
+        input_noise_temperature: tau_in, 0 or more, or `Relative`; None: that of the target, and where that is None,
+            too, `Relative(0.5)`: noise of half the standard deviation that theta's entries had in the first batch.
+        target_noise_temperature: tau_target, likewise; None: that of the input.
         num_marginal_samples: M; each sample is the mean of M draws, each of which gets its downstream gradient.
         scale_gradient: divides the gradient by the target's beta, which makes it a finite difference.
         skip_known: whether target solutions that are known are not solved for, see `estimators.certificate`.
 
     Raises:
-        ValueError: a number out of range, or `scale_gradient` with a target that has no beta.
+        ValueError: a number out of range, or `scale_gradient` with a target that has no beta, or a relative one.
         TypeError: `noise` without a `sample` method, or a target that is not callable.
     """
 
@@ -48,8 +52,8 @@ class IMLE(PerturbAndMAP):
         noise: Noise | Literal["auto"] | None = "auto",
         target: Callable[[Tensor, Tensor], Tensor] | None = None,
         *,
-        input_noise_temperature: float = 1.0,
-        target_noise_temperature: float = 1.0,
+        input_noise_temperature: float | None = None,
+        target_noise_temperature: float | None = None,
         num_marginal_samples: int = 1,
         scale_gradient: bool = False,
         skip_known: bool = True,
@@ -61,11 +65,16 @@ class IMLE(PerturbAndMAP):
             num_marginal_samples=num_marginal_samples,
             skip_known=skip_known,
         )
-        self.target: Callable[[Tensor, Tensor], Tensor] = Target() if target is None else target
+        self.target: Callable[[Tensor, Tensor], Tensor] = Target(beta=Relative(2.0)) if target is None else target
         if isinstance(target, type) or not callable(self.target):
             raise TypeError(f"IMLE: expected a target such as Target(alpha=1.0, beta=10.0), got {target!r}")
         if scale_gradient and not isinstance(self.target, Target):
             raise ValueError(f"IMLE: scale_gradient divides by the beta of a Target, which {target!r} does not have")
+        if scale_gradient and isinstance(getattr(self.target, "beta", None), Relative):
+            raise ValueError(
+                f"IMLE: scale_gradient divides by a beta that is a number, got {self.target!r}; give "
+                "target=Target(beta=10.0), or take AIMLE, which divides by a step relative to theta"
+            )
         self.scale_gradient = scale_gradient
 
     def gradient(self, saved: Saved, dz: Tensor, solve: Solve, sampling: Sampling) -> Tensor:

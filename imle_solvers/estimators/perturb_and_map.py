@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -12,8 +13,12 @@ from torch import Tensor
 from imle_solvers.arguments import check_count, is_finite
 from imle_solvers.estimators.base import SCORES, Estimator, Sampling, Saved, Solve, Solved
 from imle_solvers.estimators.certificate import find_known
-from imle_solvers.noise.distributions import Noise, resolve_noise
+from imle_solvers.estimators.relative import Relative, spread
+from imle_solvers.noise.distributions import Noise, deviation, is_own, resolve_noise
 from imle_solvers.pytorch.blocks import rows_at_once
+
+_TEMPERATURE = Relative(0.5)
+"""What learns best, or nearly so, on every problem of benchmarks/bench_defaults.py."""
 
 
 class PerturbAndMAP(Estimator):
@@ -22,22 +27,30 @@ class PerturbAndMAP(Estimator):
     Args:
         noise: what perturbs theta. "auto": Sum-of-Gamma with the adapter's number of ones where that is known, else
             Gumbel. None: no noise.
-        input_noise_temperature: tau_in, 0 or more, in units of theta.
-        target_noise_temperature: the same for the solves of the backward pass.
+        input_noise_temperature: tau_in, 0 or more, what multiplies the noise, or `Relative`; None: that of the target,
+            and where that is None, too, `Relative(0.5)`.
+        target_noise_temperature: the same for the solves of the backward pass; None: that of the input.
         num_marginal_samples: M, of how many draws each sample is the mean.
         skip_known: whether target solutions that are known are not solved for, see `estimators.certificate`.
 
+    Attributes:
+        theta_scale: in a buffer, the mean standard deviation of the entries of theta in the first batch that was
+            differentiated, which relative temperatures go by; 0 before, None where no temperature is relative.
+
     Raises:
-        ValueError: a temperature below zero or not finite, or `num_marginal_samples` below one.
+        ValueError: a temperature below zero or not finite, or `num_marginal_samples` below one. When sampling: one
+            temperature is relative and the other is not, nor zero.
         TypeError: `noise` without a `sample` method, or one that takes something else; a number that is none.
     """
+
+    theta_scale: Tensor | None
 
     def __init__(
         self,
         noise: Noise | Literal["auto"] | None = "auto",
         *,
-        input_noise_temperature: float = 1.0,
-        target_noise_temperature: float = 1.0,
+        input_noise_temperature: float | None = None,
+        target_noise_temperature: float | None = None,
         num_marginal_samples: int = 1,
         skip_known: bool = True,
     ) -> None:
@@ -45,14 +58,26 @@ class PerturbAndMAP(Estimator):
         name = type(self).__name__
         if noise is not None and not (isinstance(noise, str) and noise == "auto"):
             check_noise(name, noise, 'noise with a sample method, such as Gumbel(), "auto" or None')
-        check_temperature(name, "input_noise_temperature", input_noise_temperature)
-        check_temperature(name, "target_noise_temperature", target_noise_temperature)
+        given = {
+            "input_noise_temperature": input_noise_temperature,
+            "target_noise_temperature": target_noise_temperature,
+        }
+        for argument, value in given.items():
+            if value is not None:
+                check_temperature(name, argument, value)
+        if input_noise_temperature is None:
+            input_noise_temperature = _TEMPERATURE if target_noise_temperature is None else target_noise_temperature
+        if target_noise_temperature is None:
+            target_noise_temperature = input_noise_temperature
         check_count(f"{name}: ", "num_marginal_samples", num_marginal_samples)
         self.num_marginal_samples = num_marginal_samples
         self.skip_known = skip_known
         self.noise = noise
-        self.input_noise_temperature = input_noise_temperature
-        self.target_noise_temperature = target_noise_temperature
+        self.input_noise_temperature: float = input_noise_temperature
+        self.target_noise_temperature: float = target_noise_temperature
+        # Zero until it is fixed.
+        relative = isinstance(input_noise_temperature, Relative)
+        self.register_buffer("theta_scale", torch.zeros((), dtype=torch.float64) if relative else None)
 
     def draw(self, scores: Tensor, solve: Solve, sampling: Sampling) -> tuple[Solved, Saved]:
         """Solves perturbed scores; `gradient` gets the scores, the noise, the solutions and which of them are valid."""
@@ -89,7 +114,68 @@ class PerturbAndMAP(Estimator):
         if self.noise is None or silent or not sampling.perturb:
             return None
         # Waits until here because the adapter, which may know the number of ones, comes with the solve.
-        return sampling.noise(resolve_noise(self.noise, solve.num_ones), scores)
+        distribution = resolve_noise(self.noise, solve.num_ones)
+        unit = self.noise_unit(distribution, scores)
+        noise = sampling.noise(distribution, scores)
+        if unit is None:
+            return noise
+        # What a distribution of the user's returns is theirs.
+        return torch.mul(noise, unit, out=noise if is_own(distribution) else None)
+
+    def noise_unit(self, distribution: Noise, scores: Tensor) -> Tensor | None:
+        """What noise is multiplied by before its temperature, a scalar, where that is relative, else None.
+
+        Args:
+            distribution: of the noise.
+            scores: (B, *instance_shape), of which the scale is taken until `fix_scale` has been called.
+
+        Raises:
+            ValueError: one temperature is relative, the other is not.
+        """
+        if not self._is_relative():
+            return None
+        scale = spread(scores, 1).mean()
+        if self.theta_scale is not None:
+            fixed = self.theta_scale.to(scale)
+            scale = torch.where(fixed > 0, fixed, scale)
+        return scale / deviation(distribution)
+
+    @torch.no_grad()
+    def fix_scale(self, theta: Tensor) -> None:
+        """Takes the scale of theta, (B, *instance_shape), as that of relative temperatures, unless they have one."""
+        if not self._is_relative() or theta.numel() == 0:
+            return
+        if self.theta_scale is None:
+            self.theta_scale = torch.zeros((), dtype=torch.float64, device=theta.device)
+        # Without a look at what it holds, for which a GPU would have to be waited for.
+        new = spread(theta, 1).mean().to(self.theta_scale)
+        self.theta_scale.copy_(torch.where(self.theta_scale > 0, self.theta_scale, new))
+
+    def forward(self, theta: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
+        """See `Estimator`; the first call that is differentiated fixes the scale of the noise."""
+        if sampling.perturb and self.noise is not None and theta.requires_grad and torch.is_grad_enabled():
+            self.fix_scale(theta)
+        return super().forward(theta, solve, sampling)
+
+    def _is_relative(self) -> bool:
+        temperatures = self.input_noise_temperature, self.target_noise_temperature
+        relative = [isinstance(temperature, Relative) for temperature in temperatures if temperature != 0]
+        if any(relative) and not all(relative):
+            raise ValueError(
+                f"{type(self).__name__}: expected both temperatures relative, or neither, got "
+                f"input_noise_temperature={temperatures[0]!r}, target_noise_temperature={temperatures[1]!r}; set both"
+            )
+        return any(relative)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # .to(bfloat16) on a model would round what is adapted, and steps of 1e-4 would vanish in it.
+        before = dict(self.named_buffers(recurse=False))
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in before.items():
+            new = getattr(self, name)
+            if new.dtype != buffer.dtype:
+                setattr(self, name, buffer.to(new.device))
+        return self
 
     def extra_repr(self) -> str:
         """The arguments."""

@@ -24,7 +24,7 @@ class StraightThrough(PerturbAndMAP):
 
     Args:
         noise: see `IMLE`.
-        noise_temperature: tau, 0 or more.
+        noise_temperature: tau, 0 or more, or `Relative`; None: as of `IMLE`.
         num_marginal_samples: see `IMLE`.
     """
 
@@ -32,7 +32,7 @@ class StraightThrough(PerturbAndMAP):
         self,
         noise: Noise | Literal["auto"] | None = "auto",
         *,
-        noise_temperature: float = 1.0,
+        noise_temperature: float | None = None,
         num_marginal_samples: int = 1,
     ) -> None:
         super().__init__(
@@ -63,7 +63,7 @@ class Identity(StraightThrough):
             theta / ||theta||, for all linear objectives. "standardize": both, (theta - mean) / ||theta - mean||, the
             paper's advice. None: none.
         noise: what perturbs theta for a margin; none by default.
-        noise_temperature: of that noise.
+        noise_temperature: of that noise, as above.
 
     Raises:
         ValueError: an unknown projection.
@@ -74,7 +74,7 @@ class Identity(StraightThrough):
         projection: Projection | None = "standardize",
         *,
         noise: Noise | Literal["auto"] | None = None,
-        noise_temperature: float = 1.0,
+        noise_temperature: float | None = None,
     ) -> None:
         super().__init__(noise, noise_temperature=noise_temperature)
         if projection is not None and projection not in get_args(Projection):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from imle_solvers.arguments import explain_arguments, is_finite
+from imle_solvers.estimators.relative import Relative, direction, magnitude
 
 
 @explain_arguments()
@@ -18,8 +19,9 @@ class Target:
     Args:
         alpha: 1 for perturbation-based implicit differentiation, 0 for a target made of the gradient alone.
         beta: the step against the downstream gradient, lambda in the paper. Too small and both solves agree, so the
-            gradient is zero; too large and the target forgets theta. It multiplies the gradient of the loss as the loss
-            is reduced: for the same step, a mean over a batch of B takes a beta B times that of a sum.
+            gradient is zero; too large and the target forgets theta. A number multiplies the gradient of the loss as
+            the loss is reduced: for the same step, a mean over a batch of B takes a beta B times that of a sum.
+            `Relative(share)`: lambda = share * ||theta|| / ||dL/dz|| for each sample, whatever the reduction.
 
     Raises:
         ValueError: `alpha` or `beta` not finite, or `beta` not positive.
@@ -41,6 +43,9 @@ class Target:
             scores: (B, 1, *instance_shape), the natural parameters in max form.
             dz: (B, S, *instance_shape), the gradient of the loss in each sample.
         """
+        if isinstance(self.beta, Relative):
+            step = direction(dz, 2).mul_(-self.beta * magnitude(scores, 2))
+            return step.add_(scores if self.alpha == 1 else self.alpha * scores)
         return torch.sub(scores if self.alpha == 1 else self.alpha * scores, dz, alpha=self.beta)
 
 

@@ -47,6 +47,37 @@ def check_target(theta: Tensor, target: Tensor, name: str = "target") -> None:
         raise ValueError(f"{name}: expected a tensor of theta's shape {tuple(theta.shape)}, got {got}")
 
 
+def paired(loss: str, layer: SolverLayer, solutions: Tensor, other: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """Solutions, and what is known of their instances, as rows: (..., n) both, which broadcast.
+
+    Args:
+        loss: its name.
+        layer: whose adapter knows the shape of a solution.
+        solutions: (*lead, *solution_shape), where lead is (B,), (B, S), (S,) or ().
+        other: (*lead, *solution_shape), or without lead's last axis: one for all samples of an instance.
+        name: of `other`.
+
+    Raises:
+        ValueError: other shapes.
+    """
+    shape = layer.adapter.solution_shape
+    given = [tuple(each.shape) if isinstance(each, Tensor) else type(each).__name__ for each in (solutions, other)]
+    axes = solutions.ndim - len(shape) if isinstance(solutions, Tensor) else -1
+    if not 0 <= axes <= 2 or solutions.shape[axes:] != shape:
+        expected = f"(B, {', '.join(map(str, shape))})" if shape else "(B,)"
+        raise ValueError(f"{loss}: expected solutions of shape {expected}, or with an axis of samples, got {given[0]}")
+    lead = tuple(solutions.shape[:axes])
+    if given[1] not in {(*lead, *shape), (*lead[:-1], *shape)}:
+        raise ValueError(
+            f"{loss}: expected {name} of the solutions' shape {given[0]}"
+            + (f", or {(*lead[:-1], *shape)} for all samples of an instance" if lead else "")
+            + f", got {given[1]}"
+        )
+    entries = math.prod(shape)
+    rows = other.reshape(*other.shape[: other.ndim - len(shape)], entries)
+    return solutions.reshape(*lead, entries), rows if other.shape == solutions.shape else rows.unsqueeze(-2)
+
+
 def checked_reduction(reduction: Reduction) -> Reduction:
     """The reduction; raises `ValueError` for an unknown one."""
     if reduction not in get_args(Reduction):
@@ -55,7 +86,7 @@ def checked_reduction(reduction: Reduction) -> Reduction:
 
 
 def reduce(losses: Tensor, reduction: Reduction, single: bool) -> Tensor:
-    """Losses, (B,), as the reduction says; without B for a single theta."""
+    """Losses, (B,) or (B, S), as the reduction says; without B for a single theta."""
     if reduction == "none":
         return losses.squeeze(0) if single else losses
     return losses.mean() if reduction == "mean" else losses.sum()

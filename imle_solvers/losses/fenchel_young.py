@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from imle_solvers.arguments import check_count, explain_arguments
 from imle_solvers.estimators.base import Estimator, Sampling, Solve, Solved
+from imle_solvers.estimators.perturb_and_map import PerturbAndMAP
 from imle_solvers.layer import SolverLayer
 from imle_solvers.losses.common import (
     Reduction,
@@ -30,10 +31,11 @@ class FenchelYoungLoss(nn.Module):
 
     In max form, L(theta; y) = F(theta) - <theta, y> with F(theta) = E max_z <theta + tau eps, z>, up to a constant
     that depends on y only; convex in theta, with the gradient E z - y, which needs no solve beyond the forward ones.
-    The expectation is a mean of `num_samples` draws with the noise of the layer's estimator, at its temperature. Where
-    that multiplies theta, as in `PerturbedOptimizer(multiplicative=True)`, the gradient is E[z * perturbed / theta] - y
-    (Dalle et al. 2022, arXiv 2207.13513). Where perturbed theta is not solved as it is (costs of paths below zero, see
-    `SolverAdapter.clamped`) the loss is not convex: keep the temperature small beside theta.
+    The expectation is a mean of `num_samples` draws with the noise of the layer's estimator, at its temperature (a
+    relative one goes by the first theta). Where that multiplies theta, as in `PerturbedOptimizer(multiplicative=True)`,
+    the gradient is E[z * perturbed / theta] - y (Dalle et al. 2022, arXiv 2207.13513). Where perturbed theta is not
+    solved as it is (costs of paths below zero, see `SolverAdapter.clamped`) the loss is not convex: keep the
+    temperature small beside theta.
 
     Args:
         layer: whose estimator perturbs, as `IMLE` and `PerturbedOptimizer` do, or one of one's own that has `noise` and
@@ -87,6 +89,8 @@ class FenchelYoungLoss(nn.Module):
         scores = solve.sign * prepared
         target = (target.unsqueeze(0) if single else target).to(scores)
         sampling = self.layer.sampling(self.num_samples)
+        if isinstance(self.layer.estimator, PerturbAndMAP):
+            self.layer.estimator.fix_scale(prepared)
         losses: Tensor = _FenchelYoung.apply(scores, target, self.layer.estimator, solve, sampling)  # type: ignore[no-untyped-call]
         return reduce(losses, self.reduction, single).to(theta.dtype)
 

@@ -22,7 +22,8 @@ class ScoreFunctionLoss(nn.Module):
 
     E l(MAP(theta + tau eps)) over the noise of the layer's estimator, with the unbiased gradient
     mean_s (l_s - b_s) score(eps_s) / tau, where b_s is the mean loss of the other samples. The loss is any function,
-    differentiable or not; solutions may have any shape. No solves beyond the forward ones.
+    differentiable or not; solutions may have any shape. No solves beyond the forward ones. A relative temperature
+    goes by the first theta.
 
     Args:
         layer: whose estimator perturbs with noise that has a density, as `IMLE(Normal())` does.
@@ -79,6 +80,7 @@ class ScoreFunctionLoss(nn.Module):
         with torch.no_grad():
             prepared, solve, _ = self.layer.prepare(theta, context)
             scores = solve.sign * prepared
+            estimator.fix_scale(prepared)
             sampling = self.layer.sampling(self.num_samples)
             _, (_, noise, values, ok) = estimator.draw(scores, solve, sampling)
             losses = self.loss(values.to(theta.dtype))
@@ -93,7 +95,11 @@ class ScoreFunctionLoss(nn.Module):
                 advantage = (losses - losses.mean(1, keepdim=True)) * self.num_samples / (self.num_samples - 1)
             if ok is not None:
                 advantage = torch.where(ok, advantage, 0.0)
-            score = estimator.noise.score(noise) / estimator.input_noise_temperature
+            unit, temperature = estimator.noise_unit(estimator.noise, scores), estimator.input_noise_temperature
+            if unit is None:
+                score = estimator.noise.score(noise) / temperature
+            else:
+                score = estimator.noise.score(noise / unit) / (temperature * unit)
             weighted = (advantage.reshape(*advantage.shape, *(1 for _ in score.shape[2:])) * score).mean(1)
             sign = -1 if self.layer.adapter.sense == "min" else 1
             direction = sign * weighted.reshape(theta.shape) / len(scores)

@@ -6,19 +6,22 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
 
-from imle_solvers.arguments import explain_arguments
+from imle_solvers.arguments import explain_arguments, is_finite
 from imle_solvers.noise.quantiles import CELLS, K_RANGE, MOST_TERMS, OCTAVES, quantile_table
 from imle_solvers.pytorch.blocks import rows_at_once
 from imle_solvers.pytorch.graph_break import graph_break
 
 
 class Noise(Protocol):
-    """A distribution of noise, at temperature one."""
+    """A distribution of noise, at temperature one.
+
+    Where it has a number as `std`, its standard deviation, temperatures in units of theta go by that, else by 1.
+    """
 
     def sample(
         self,
@@ -108,6 +111,11 @@ class SumOfGamma(_TorchNoise):
                 f'terms, got k={self.k!r}, terms={self.terms}; method="gamma" takes any'
             )
 
+    @property
+    def std(self) -> float:
+        """The standard deviation; 1 while k is "auto"."""
+        return 1.0 if isinstance(self.k, str) else math.sqrt(_inverse_squares(self.terms) / self.k)
+
     def _fill(self, noise: Tensor, generator: Generator | None) -> None:
         if isinstance(self.k, str):
             raise ValueError('SumOfGamma: k="auto" is for a layer, whose adapter knows the number of ones; give k here')
@@ -115,6 +123,11 @@ class SumOfGamma(_TorchNoise):
             _fill_by_quantiles(noise, generator, float(self.k), self.terms)
         else:
             _fill_by_gammas(noise, generator, self.k, self.terms)
+
+
+@functools.lru_cache(maxsize=16)
+def _inverse_squares(terms: int) -> float:
+    return math.fsum(1 / i**2 for i in range(1, terms + 1))
 
 
 def _fill_by_quantiles(noise: Tensor, generator: Generator | None, k: float, terms: int) -> None:
@@ -177,6 +190,8 @@ def _fill_by_gammas(noise: Tensor, generator: Generator | None, k: float, terms:
 class Gumbel(_TorchNoise):
     """Standard Gumbel noise, location 0 and scale 1: mean 0.5772, variance pi^2 / 6."""
 
+    std: ClassVar[float] = math.pi / math.sqrt(6)
+
     def score(self, noise: Tensor) -> Tensor:
         """Minus the gradient of the log density."""
         return 1 - torch.exp(-noise)
@@ -190,6 +205,8 @@ class Gumbel(_TorchNoise):
 @dataclass(frozen=True)
 class Normal(_TorchNoise):
     """Standard normal noise: mean 0, variance 1."""
+
+    std: ClassVar[float] = 1.0
 
     def score(self, noise: Tensor) -> Tensor:
         """Minus the gradient of the log density."""
@@ -206,6 +223,17 @@ class ScoredNoise(Noise, Protocol):
     def score(self, noise: Tensor) -> Tensor:
         """Minus the gradient of the log density in `noise`, of any shape."""
         ...
+
+
+def deviation(noise: Noise) -> float:
+    """The standard deviation of a distribution, 1 where it does not say."""
+    std = getattr(noise, "std", 1.0)
+    return float(std) if is_finite(std) and std > 0 else 1.0
+
+
+def is_own(noise: Noise) -> bool:
+    """Whether a distribution is of this package, so that nobody else holds on to what it draws."""
+    return isinstance(noise, _TorchNoise)
 
 
 def resolve_noise(noise: Noise | Literal["auto"], num_ones: float | None) -> Noise:

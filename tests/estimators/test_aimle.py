@@ -50,7 +50,8 @@ def test_it_equals_the_published_implementation_step_by_step(reference, name):
 
 
 def make(num_samples=None, n=6, k=2, sense="max", **kwargs):
-    estimator = AIMLE(Normal(), **{"initial_beta": 1.0, "step": 0.1, **kwargs})
+    published = {"initial_beta": 1.0, "target_norm": 1.0, "input_noise_temperature": 1.0}
+    estimator = AIMLE(Normal(), **{**published, "step": 0.1, **kwargs})
     return SolverLayer(
         TopKAdapter(n, k, sense),
         estimator=estimator,

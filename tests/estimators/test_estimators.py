@@ -25,13 +25,13 @@ from tests.solvers import StatusAdapter
 
 ESTIMATORS = {
     "imle": lambda: IMLE(Normal()),
-    "imle, other target noise": lambda: IMLE(Normal(), target_noise_temperature=0.3),
-    "imle, scaled": lambda: IMLE(Normal(), scale_gradient=True),
+    "imle, other target noise": lambda: IMLE(Normal(), input_noise_temperature=1.0, target_noise_temperature=0.3),
+    "imle, scaled": lambda: IMLE(Normal(), Target(), scale_gradient=True),
     "imle, hamming target": lambda: IMLE(Normal(), HammingTarget()),
     "imle, marginals": lambda: IMLE(Normal(), num_marginal_samples=3),
     "aimle": lambda: AIMLE(Normal(), initial_beta=2.0),
     "aimle, central": lambda: AIMLE(Normal(), symmetric=True, initial_beta=2.0),
-    "aimle, other target noise": lambda: AIMLE(Normal(), initial_beta=2.0, target_noise_temperature=0.3),
+    "aimle, other target noise": lambda: AIMLE(Normal(), input_noise_temperature=1.0, target_noise_temperature=0.3),
     "aimle, marginals": lambda: AIMLE(Normal(), initial_beta=2.0, num_marginal_samples=3),
     "blackbox": lambda: Blackbox(),
     "identity": lambda: Identity(),
@@ -122,7 +122,7 @@ def test_hamming_target_replaces_theta_where_the_loss_says_so():
     noise, theta = torch.randn(4, 3, 6), torch.randn(4, 6)
     dz = torch.randint(-1, 2, (4, 3, 6)).float()
     variable = theta.clone().requires_grad_()
-    make(IMLE(Fixed(noise), HammingTarget(3.0)), 3)(variable).backward(dz)
+    make(IMLE(Fixed(noise), HammingTarget(3.0), input_noise_temperature=1.0), 3)(variable).backward(dz)
     target = torch.where(dz != 0, -3 * dz, theta[:, None])
     expected = (top2(theta[:, None] + noise) - top2(target + noise)).mean(1)
     torch.testing.assert_close(variable.grad, expected)
@@ -141,7 +141,8 @@ def test_scaling_divides_by_beta():
 def test_marginal_samples_are_means_whose_draws_get_the_whole_gradient():
     noise, theta, weights = torch.randn(3, 8, 6), torch.randn(3, 6), torch.randn(3, 2, 6)
     variable = theta.clone().requires_grad_()
-    z = make(IMLE(Fixed(noise), Target(beta=2.0), num_marginal_samples=4), 2)(variable)
+    estimator = IMLE(Fixed(noise), Target(beta=2.0), input_noise_temperature=1.0, num_marginal_samples=4)
+    z = make(estimator, 2)(variable)
     (z * weights).sum().backward()
     draws = top2(theta[:, None] + noise)
     torch.testing.assert_close(z.detach(), draws.view(3, 2, 4, 6).mean(2))

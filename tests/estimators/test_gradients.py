@@ -168,7 +168,7 @@ def test_noise_is_added_to_scores_and_so_subtracted_from_costs():
     costs = torch.tensor([0.0, 1.0, 2.0, 3.0])
     layer = SolverLayer(
         TopKAdapter(4, 1, sense="min"),
-        estimator=IMLE(Gumbel()),
+        estimator=IMLE(Gumbel(), input_noise_temperature=1.0),
         generator=torch.Generator().manual_seed(0),
     )
     frequencies = layer.marginals(costs, 40_000)

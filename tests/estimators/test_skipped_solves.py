@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imle_adapters import ILPAdapter, ILPSpec, ShortestPathAdapter
-from imle_solvers import AIMLE, IMLE, HammingTarget, Normal, SolverLayer, Status, Target
+from imle_solvers import AIMLE, IMLE, HammingTarget, Normal, Relative, SolverLayer, Status, Target
 from imle_solvers.adapter import Parallelism, claims_binary
 from imle_solvers.estimators.base import Solved
 from imle_solvers.estimators.certificate import _find_on_device, find_known
@@ -21,8 +21,11 @@ from tests.cases import CASES
 from tests.solvers import StatusAdapter, function_adapter, top_k
 
 ESTIMATORS = {
-    "imle": lambda **kw: IMLE(Normal(), Target(beta=0.7), **kw),
-    "imle, other temperature": lambda **kw: IMLE(Normal(), Target(beta=0.7), target_noise_temperature=0.3, **kw),
+    "imle": lambda **kw: IMLE(Normal(), Target(beta=0.7), input_noise_temperature=1.0, **kw),
+    "imle, relative": lambda **kw: IMLE(Normal(), Target(beta=Relative(0.2)), **kw),
+    "imle, other temperature": lambda **kw: IMLE(
+        Normal(), Target(beta=0.7), input_noise_temperature=1.0, target_noise_temperature=0.3, **kw
+    ),
     "imle, alpha of a half": lambda **kw: IMLE(Normal(), Target(alpha=0.5, beta=0.7), **kw),
     "imle, Hamming target": lambda **kw: IMLE(Normal(), HammingTarget(), **kw),
     "imle, means of three": lambda **kw: IMLE(Normal(), Target(beta=0.7), num_marginal_samples=3, **kw),

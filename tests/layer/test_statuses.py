@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from imle_solvers import AdapterError, SolveError, SolverLayer, Stats, Status
+from imle_solvers import IMLE, AdapterError, SolveError, SolverLayer, Stats, Status, Target
 from tests.solvers import StatusAdapter, function_adapter
 
 FAILED = [Status.INFEASIBLE, Status.UNBOUNDED, Status.TIMEOUT, Status.CRASHED]
@@ -55,7 +55,7 @@ class FailsBackward(StatusAdapter):
 
 
 def test_zero_grad_where_only_the_target_fails():
-    layer = SolverLayer(FailsBackward(), num_workers=0, on_failure="zero_grad")
+    layer = SolverLayer(FailsBackward(), estimator=IMLE(None, Target()), num_workers=0, on_failure="zero_grad")
     theta = torch.tensor([[100.0, 1, 1], [100, 1, 1]], requires_grad=True)
     z = layer(theta)
     z.backward(torch.tensor([[100.0, 1, 1], [1, 1, 1]]))

@@ -14,11 +14,11 @@ IMPORTS = """
 from imle_solvers import (
     AIMLE, IMLE, AdapterError, AdaptiveTargetDistribution, AutoExecutor, BaseNoiseDistribution, BaseTargetDistribution,
     Blackbox, ClosedError, Estimator, Executor, FenchelYoungLoss, FunctionAdapter, Gumbel, GumbelNoiseDistribution,
-    HammingTarget, Identity, ImleSolversError, InputError, Noise, Normal, Parallelism, PerturbedOptimizer,
-    ProcessExecutor, RayExecutor, SPOPlusLoss, ScoreFunctionLoss, SerialExecutor, SolutionCache, Solutions, SolveError,
-    SolverAdapter, SolverLayer, Stats, Status, StraightThrough, SumOfGamma, SumOfGammaNoiseDistribution, Target,
-    TargetDistribution, ThreadExecutor, WorkerDiedError, aimle, available_adapters, imle, make_adapter,
-    register_adapter, ste,
+    HammingLoss, HammingTarget, Identity, ImleSolversError, InputError, Noise, Normal, Parallelism, PerturbedOptimizer,
+    ProcessExecutor, RayExecutor, RegretLoss, Relative, SPOPlusLoss, ScoreFunctionLoss, SerialExecutor, SolutionCache,
+    Solutions, SolveError, SolverAdapter, SolverLayer, Stats, Status, StraightThrough, SumOfGamma,
+    SumOfGammaNoiseDistribution, Target, TargetDistribution, ThreadExecutor, WorkerDiedError, aimle, available_adapters,
+    imle, make_adapter, register_adapter, ste,
 )
 from imle_adapters import (
     AssignmentAdapter, ILPAdapter, ILPSpec, MaxSpanningTreeAdapter, ShortestPathAdapter, TopKAdapter,
@@ -30,7 +30,7 @@ MORE_IMPORTS = """
 from imle_adapters.ilp import ILPAdapter, ILPSpec, available_backends, fastest_settings
 from imle_solvers.deferred import wait_for_kernels
 from imle_solvers.layouts import BarLayout, GraphLayout, GridLayout, MatrixLayout
-from imle_solvers.losses import FenchelYoungLoss, SPOPlusLoss, ScoreFunctionLoss
+from imle_solvers.losses import FenchelYoungLoss, HammingLoss, RegretLoss, SPOPlusLoss, ScoreFunctionLoss
 from imle_solvers.schedules import cosine, exponential, linear
 from imle_solvers.testing import AdapterContract, check_adapter
 from imle_solvers.viz import (

@@ -134,7 +134,14 @@ def test_every_estimator_and_loss_is_in_the_docs():
     from imle_solvers import estimators
 
     text = (ROOT / "docs" / "estimators.md").read_text()
-    for name in (*estimators.__all__, "FenchelYoungLoss", "SPOPlusLoss", "ScoreFunctionLoss"):
+    for name in (
+        *estimators.__all__,
+        "FenchelYoungLoss",
+        "HammingLoss",
+        "RegretLoss",
+        "SPOPlusLoss",
+        "ScoreFunctionLoss",
+    ):
         assert name == "Estimator" or f"`{name}" in text, name
 
 
