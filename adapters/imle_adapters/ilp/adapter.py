@@ -19,7 +19,7 @@ from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, scaled
 from imle_adapters.ilp.engines.fit import fitting, unfit_bounds
 from imle_adapters.ilp.engines.portfolio import Portfolio
 from imle_adapters.ilp.engines.search import Search
-from imle_adapters.ilp.limits import checked_gap, checked_relaxed, proven_gap, seconds_of
+from imle_adapters.ilp.limits import checked_flag, checked_gap, checked_relaxed, proven_gap, seconds_of
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
 from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
@@ -109,8 +109,8 @@ class ILPAdapter(SolverAdapter):
     """
 
     limit_advice: str = (
-        "another backend may be faster, see imle_adapters.ilp.fastest_settings(spec, thetas), and "
-        "ILPAdapter(..., time_limit=seconds) ends a solve with the best solution that it has found"
+        "another backend may be faster, see imle_adapters.ilp.fastest_settings(spec, thetas), and time_limit=seconds "
+        "ends most solves with the best solution found (not where SCIP is long in a single step)"
     )
     exclusion: str | None = "ub=..., 0 where a variable may not be used"
 
@@ -152,7 +152,7 @@ class ILPAdapter(SolverAdapter):
         self.sense: Sense = spec.sense
         self.instance_shape: Shape = spec.shape
         self.time_limit: float | None = seconds_of(time_limit)
-        self.compiled: bool = bool(compiled)
+        self.compiled: bool = checked_flag("compiled", compiled)
         self.relative_gap: float = checked_gap(relative_gap)
         self.relaxed: bool = checked_relaxed(relaxed, backend, self.relative_gap)
         self._program = Program.of(spec).relaxed() if self.relaxed else Program.of(spec)

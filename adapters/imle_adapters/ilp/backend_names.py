@@ -23,7 +23,7 @@ def backend_name(backend: str, there: Sequence[str], licensed: Sequence[str]) ->
         f"{' or '.join(licensed)}, got {backend!r}"
     )
     if not isinstance(backend, str):
-        raise TypeError(expected)
+        raise TypeError(f"{expected}; or a Choice, which Choice(**fields) makes of its fields")
     name = backend.strip().lower().replace("-", "_").replace(" ", "_")
     known = ["auto", *there, *licensed]
     if name in known:

@@ -64,6 +64,8 @@ class Choice:
             raise ValueError(f"expected solvers to be different names, the best first, got {self.solvers!r}")
         if isinstance(self.work, bool) or not is_finite(self.work) or self.work <= 0:
             raise ValueError(f"expected work to be a positive number, got {self.work!r}")
+        if not isinstance(self.search, bool):
+            raise ValueError(f"expected search to be True or False, got {self.search!r}")
         object.__setattr__(self, "solvers", names)
 
 
@@ -114,9 +116,9 @@ def choose(
         if portfolio.stopped or unfit_bounds(name, portfolio.program, within) is not None:
             return Solve(False, work, np.inf)
         deadline = Deadline(seconds)
-        claim, x, taken, _ = portfolio.engine(name).minimize(tried[row], within, seconds, work)
+        claim, x, taken, _ = portfolio.attempt(name, tried[row], within, seconds, work)
         done = claim in (Claim.OPTIMAL, Claim.NO_OPTIMUM)
-        if deadline.over and not done:
+        if claim is Claim.FAILED or (deadline.over and not done):
             taken = max(taken, _LARGEST)  # a larger limit of work would not help
         return Solve(done, taken, np.inf if x is None else float(tried[row] @ x))
 

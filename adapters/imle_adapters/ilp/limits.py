@@ -16,10 +16,13 @@ def seconds_of(time_limit: float | datetime.timedelta | None) -> float | None:
     """A time limit in seconds; None: none.
 
     Raises:
+        TypeError: it is no time.
         ValueError: it is not positive and finite.
     """
     if time_limit is None:
         return None
+    if isinstance(time_limit, bool) or not isinstance(time_limit, int | float | np.number | datetime.timedelta):
+        raise TypeError(f"expected time_limit to be a number of seconds or a timedelta, got {time_limit!r}")
     seconds = time_limit.total_seconds() if isinstance(time_limit, datetime.timedelta) else float(time_limit)
     if not 0.0 < seconds < math.inf:
         raise ValueError(
@@ -40,6 +43,17 @@ def checked_gap(relative_gap: float) -> float:
     return float(relative_gap)
 
 
+def checked_flag(name: str, value: Any) -> bool:
+    """A truth value.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"expected {name} to be True or False, got {value!r}")
+    return bool(value)
+
+
 def checked_relaxed(relaxed: Any, backend: Any, gap: float) -> bool:
     """Whether an adapter is to solve the relaxation.
 
@@ -47,8 +61,7 @@ def checked_relaxed(relaxed: Any, backend: Any, gap: float) -> bool:
         TypeError: no truth value.
         ValueError: beside a gap, or by a backend that takes integers only.
     """
-    if not isinstance(relaxed, bool | np.bool_):
-        raise TypeError(f"expected relaxed to be True or False, got {relaxed!r}")
+    checked_flag("relaxed", relaxed)
     if relaxed and gap:
         raise ValueError(
             f"relaxed=True solves a linear program, to its optimum: expected no relative_gap beside it, got {gap}"

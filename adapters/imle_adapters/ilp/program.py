@@ -111,14 +111,14 @@ class Program:
             return None
         return inside
 
-    def holds(self, x: Floats, bounds: Bounds) -> bool:
-        """Whether a point satisfies every row, up to `FEASIBILITY` of the row's scale."""
+    def holds(self, x: Floats, bounds: Bounds, tolerance: float = FEASIBILITY) -> bool:
+        """Whether a point satisfies every row, up to the tolerance relative to the row's scale."""
         if self.matrix.shape[0] == 0:
             return True
         activity = self.matrix @ x
         missed = np.maximum(activity - bounds.row_ub, bounds.row_lb - activity)
         terms = abs(self.matrix) @ np.abs(x)  # an upper bound of the largest term, and of rounding errors
-        return bool((missed <= FEASIBILITY * np.maximum(1.0, self._row_scale(x, bounds, terms))).all())
+        return bool((missed <= tolerance * np.maximum(1.0, self._row_scale(x, bounds, terms))).all())
 
     def _row_scale(self, x: Floats, bounds: Bounds, terms: Floats) -> Floats:
         sides = [np.where(np.isfinite(side), np.abs(side), 0.0) for side in (bounds.row_lb, bounds.row_ub)]

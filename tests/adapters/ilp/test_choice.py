@@ -282,5 +282,18 @@ def test_a_choice_of_solvers_that_do_not_fit_is_refused() -> None:
     for work in (0, -1, np.nan, np.inf, True, "1"):
         with pytest.raises(ValueError, match="expected work"):
             Choice(("scip",), work)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="expected search"):
+        Choice(("scip",), search="no")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="count their work"):
         ILPAdapter(covering(), Choice(("cbc", "scip")))
+
+
+@pytest.mark.parametrize("row", [[5e9, 5e9, 10.0], [5e8, 5e8, 1.0], [5.0, 5.0, 4e-9], [5.0, 5.0, 1e-9]])
+@pytest.mark.parametrize("order", [("scip", "cp_sat"), ("cp_sat", "scip"), None])
+def test_what_misses_a_row_of_large_and_small_coefficients_is_no_solution(row: list[float], order: Any) -> None:
+    """SCIP may miss a row by 1e-9 of its scale, and a whole program has solvers that miss none."""
+    spec = ILPSpec(A_ub=[row], b_ub=[row[0] + row[1]], ub=1, integrality=True, sense="max")
+    adapter = ILPAdapter(spec, "auto" if order is None else Choice(order), compiled=False)
+    theta = np.array([[3.0, 2.0, 1.0]])
+    adapter.check(theta, {})
+    assert adapter.solve_batch(adapter.build(), theta, {}).values.tolist() == [[1.0, 1.0, 0.0]]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from imle_adapters.ilp.engines.backends import ENGINES
+from imle_adapters.ilp.engines.cp_sat import ROUNDED
 from imle_adapters.ilp.engines.engine import Claim, CountingEngine, Deadline, Outcome, scaled
 from imle_adapters.ilp.engines.fit import unfit_bounds
 from imle_adapters.ilp.program import Bounds, Program
@@ -41,12 +44,12 @@ class Portfolio:
         """Minimises costs @ x, (n,), within bounds. With a time limit: the best that any of them has found."""
         deadline = Deadline(seconds)
         best, done = Outcome(Claim.FAILED, None), 0.0
-        left = [name for name in self._solvers if unfit_bounds(name, self.program, bounds) is None]
+        left = self._fit(bounds)
         limit = self._work
         while left:
             for name in tuple(left):
                 alone = len(left) == 1
-                outcome = self.engine(name).minimize(costs, bounds, deadline.left(), None if alone else limit)
+                outcome = self.attempt(name, costs, bounds, deadline.left(), None if alone else limit)
                 done += outcome.work
                 if outcome.claim in (Claim.OPTIMAL, Claim.NO_OPTIMUM):
                     return outcome._replace(work=done)
@@ -58,11 +61,26 @@ class Portfolio:
             limit *= _GROWTH
         return best._replace(work=done)
 
+    def attempt(self, name: str, costs: Floats, bounds: Bounds, seconds: float | None, work: float | None) -> Outcome:
+        """What one of the solvers makes of it.
+
+        Solvers in floating point may miss a row by a share of its largest coefficient, which can be more than its
+        smallest. Where CP-SAT could do better, such a point is a failure.
+        """
+        outcome = self.engine(name).minimize(costs, bounds, seconds, work)
+        exact = any(other.startswith("cp_sat") for other in self._fit(bounds)) and not name.startswith("cp_sat")
+        if exact and outcome.x is not None and not self.program.holds(np.rint(outcome.x), bounds, ROUNDED):
+            return Outcome(Claim.FAILED, None, outcome.work)
+        return outcome
+
     def stop(self) -> None:
         """Ends `minimize` in another thread."""
         self.stopped = True
         for engine in list(self._engines.values()):
             engine.stop()
+
+    def _fit(self, bounds: Bounds) -> list[str]:
+        return [name for name in self._solvers if unfit_bounds(name, self.program, bounds) is None]
 
     def engine(self, name: str) -> CountingEngine:
         """The engine of this name, made when first needed."""
