@@ -77,7 +77,7 @@ class PerturbAndMAP(Estimator):
         self.target_noise_temperature: float = target_noise_temperature
         # Zero until it is fixed.
         relative = isinstance(input_noise_temperature, Relative)
-        self.register_buffer("theta_scale", torch.zeros((), dtype=torch.float64) if relative else None)
+        self.register_buffer("theta_scale", torch.zeros(()) if relative else None)
 
     def draw(self, scores: Tensor, solve: Solve, sampling: Sampling) -> tuple[Solved, Saved]:
         """Solves perturbed scores; `gradient` gets the scores, the noise, the solutions and which of them are valid."""
@@ -146,10 +146,15 @@ class PerturbAndMAP(Estimator):
         if not self._is_relative() or theta.numel() == 0:
             return
         if self.theta_scale is None:
-            self.theta_scale = torch.zeros((), dtype=torch.float64, device=theta.device)
+            self.theta_scale = torch.zeros((), device=theta.device)
         # Without a look at what it holds, for which a GPU would have to be waited for.
-        new = spread(theta, 1).mean().to(self.theta_scale)
+        new = spread(theta, 1).mean().clamp(max=torch.finfo(torch.float32).max).to(self.theta_scale)
         self.theta_scale.copy_(torch.where(self.theta_scale > 0, self.theta_scale, new))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        if self.theta_scale is not None:  # older checkpoints have none
+            state_dict.setdefault(f"{prefix}theta_scale", torch.zeros(()))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def forward(self, theta: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
         """See `Estimator`; the first call that is differentiated fixes the scale of the noise."""

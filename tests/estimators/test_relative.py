@@ -94,6 +94,9 @@ def test_the_first_batch_that_is_differentiated_fixes_the_scale_of_noise():
     other = make(IMLE(Normal()))
     other.load_state_dict(layer.state_dict())
     assert float(other.estimator.theta_scale) == kept
+    older = {name: value for name, value in layer.state_dict().items() if "theta_scale" not in name}
+    other.load_state_dict(older)
+    assert float(other.estimator.theta_scale) == 0
 
 
 def test_a_temperature_made_relative_later_has_a_scale_too():
