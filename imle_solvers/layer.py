@@ -204,9 +204,11 @@ class SolverLayer(nn.Module):
 
     def _beside(self) -> SolverLayer:
         """A layer that solves where this one does, but for its noise, counts and what the estimator adapts."""
+        with torch.inference_mode(False):  # or its buffers could never change
+            estimator = copy.deepcopy(self.estimator)
         beside = SolverLayer(
             self.adapter,
-            estimator=copy.deepcopy(self.estimator),
+            estimator=estimator,
             num_samples=self.num_samples,
             executor=self._executor,
             on_failure=self.on_failure,

@@ -44,7 +44,7 @@ def test_it_trains(name, num_samples):
     theta = case.theta(adapter).float().requires_grad_()
     layer = SolverLayer(adapter, num_samples=num_samples, num_workers=0)
     z = layer(theta, **case.context(6))
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     (z * torch.randn_like(z)).sum().backward()
     assert bool(theta.grad.isfinite().all())
     assert theta.grad.abs().sum() > 0

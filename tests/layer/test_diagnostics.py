@@ -45,7 +45,8 @@ def step(layer, theta, labels=None, **context):
 
 
 def test_figures_of_one_step_are_those_of_its_tensors():
-    layer = make(top_k(6, 2), estimator=IMLE(Normal(), Target(beta=2.0)), num_samples=5)
+    estimator = IMLE(Normal(), Target(beta=2.0), input_noise_temperature=1.0)
+    layer = make(top_k(6, 2), estimator=estimator, num_samples=5)
     theta = theta_of(8, 6)
     dz = theta_of(8, 5, 6, seed=1).detach()
     z = layer(theta)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec
-from imle_solvers import SolverLayer
+from imle_solvers import IMLE, SolverLayer, Target
 from imle_solvers.errors import InputError
 from imle_solvers.status import Status
 from tests.adapters.ilp.instances import feasible_points, programs
@@ -194,7 +194,9 @@ def test_highs_refuses_bounds_with_which_it_is_wrong() -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_layers_of_theta_of_any_magnitude(dtype: torch.dtype, training: bool) -> None:
     spec = ILPSpec(sense="max", A_ub=[[2.0, 3.0, 1.0, 4.0]], b_ub=[5.0], ub=1, integrality=True)
-    layer = SolverLayer(ILPAdapter(spec)).train(training)
+    # Noise in units of theta would make the largest numbers infinite, which is an error.
+    estimator = IMLE(target=Target(), input_noise_temperature=1.0)
+    layer = SolverLayer(ILPAdapter(spec), estimator=estimator).train(training)
     most = torch.finfo(dtype).max
     theta = torch.tensor(
         [[most] * 4, [most, -most, most, 1e-3], [1e-40, 0, 2e-40, 0], [most, 1e-30, 1, 2]], dtype=dtype
