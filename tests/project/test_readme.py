@@ -114,12 +114,19 @@ def test_readme_takes_a_minute_and_leads_to_every_page():
 
 def test_the_figures_in_readme_are_those_that_were_measured():
     measured = (ROOT / "docs" / "benchmarks.md").read_text()
-    start = README.index("| step | against | times as fast |\n")
-    rows = re.findall(r"^\| (.*) \| (.*) \| ([\d.]+) \|$", README[start:], re.MULTILINE)
+    steps, programs = README.index("| step | against | times as fast |\n"), README.index("| program | auto |")
+    rows = re.findall(r"^\| (.*) \| (.*) \| ([\d.]+) \|$", README[steps:programs], re.MULTILINE)
     assert len(rows) == 3
     for title, against, times in rows:
         row = re.escape(f"| {title} | {against} | ") + rf"[^|]* \| {re.escape(times)} \|"
         assert re.search(f"^{row}", measured, re.MULTILINE), title
+    shown = dict(re.findall(r"^\| ([^|]*?)(?: \(mixed\))? \| ([\d.| ]+) \|$", README[programs:], re.MULTILINE))
+    assert len(shown) == 5
+    for title, figures in shown.items():
+        (known,) = re.findall(rf"^\| {re.escape(title)} \| (.*) \|$", measured, re.MULTILINE)
+        auto, *_, plain, highs, cbc, _, _ = known.split(" | ")
+        for said, figure in zip(figures.split(" | "), (auto, plain, highs, cbc), strict=True):
+            assert float(said) == float(figure) or float(said) == round(float(figure)), title
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
