@@ -345,6 +345,7 @@ class Pool:
             batch.backlog.put_back(worker.chunk)
         if worker.ahead is not None:
             batch.backlog.put_back(worker.ahead)
+        worker.chunk = worker.ahead = None  # or it would seem to be at work still, and be given another one ahead
         index = self._workers.index(worker)
         self._workers[index] = self._start()
         self._hand_out(self._workers[index], batch)
