@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from imle_adapters.ilp.choice import DEFAULT_WORK, INSTANCES, Choice, choose, same_ortools
+from imle_adapters.ilp.choice import DEFAULT_WORK, Choice, same_ortools, solvers_of
 from imle_adapters.ilp.engines import cp_sat
-from imle_adapters.ilp.engines.backends import COUNTING, ENGINES, available_backends
+from imle_adapters.ilp.engines.backends import ENGINES, available_backends
 from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, scaled
-from imle_adapters.ilp.engines.fit import fitting, unfit_bounds
+from imle_adapters.ilp.engines.fit import unfit_bounds
 from imle_adapters.ilp.engines.portfolio import Portfolio
 from imle_adapters.ilp.engines.search import Search
 from imle_adapters.ilp.limits import checked_flag, checked_gap, checked_relaxed, proven_gap, seconds_of
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
+from imle_adapters.ilp.trial import INSTANCES, choose
 from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.deferred import Deferred
@@ -157,8 +158,7 @@ class ILPAdapter(SolverAdapter):
         self.relaxed: bool = checked_relaxed(relaxed, backend, self.relative_gap)
         self._program = Program.of(spec).relaxed() if self.relaxed else Program.of(spec)
         self.choice: Choice | None = same_ortools(backend) if isinstance(backend, Choice) else None
-        self._solvers: tuple[str, ...] = _solvers(backend, self._program)
-        self._undecided = self.choice is None and len(self._solvers) > 1
+        self._solvers: tuple[str, ...] = solvers_of(backend, self._program)
         self._trial: tuple[_State, Floats, Context] | None = None
         self._branches = bool(self._program.integrality.any()) and self.backend != "glop"
         # All release the GIL. Those that cannot be stopped get processes, which can, and CBC's driver is not
@@ -225,7 +225,7 @@ class ILPAdapter(SolverAdapter):
         Raises:
             ValueError: the backend is not CP-SAT; the others work in floating point and state no such bound.
         """
-        if self.backend != "cp_sat":
+        if not self.backend.startswith("cp_sat"):
             raise ValueError(f'expected backend "cp_sat", which bounds its loss, got {self.backend!r}')
         return cp_sat.integer_costs(self._costs(theta[None])[0], self._program.bounds)[1]
 
@@ -252,6 +252,10 @@ class ILPAdapter(SolverAdapter):
                     self._trial = self._trial or (self.build(), self._costs(thetas[:INSTANCES]), context)
                     self._choose(*self._trial)
 
+    @property
+    def _undecided(self) -> bool:
+        return self.choice is None and len(self._solvers) > 1
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_trial": None}
 
@@ -276,16 +280,14 @@ class ILPAdapter(SolverAdapter):
             )
         ):
             solvers, work = call_interruptibly(
-                lambda: choose(portfolio, self._solvers, costs[left], bounds, self.time_limit),
-                portfolio.stop,
-                repr(self),
+                lambda: choose(portfolio, costs[left], bounds, self.time_limit), portfolio.stop, repr(self)
             )
         self._decide(Choice(solvers, work, search is not None and 2 * len(left) <= len(costs)))
         _log.info("%r was chosen in %.1f s", self, time.monotonic() - begin)
 
     def _decide(self, choice: Choice) -> None:
-        self.choice, self._solvers, self._undecided, self._trial = choice, choice.solvers, False, None
-        self.revision: int = 1
+        self.choice, self._solvers, self._trial = choice, choice.solvers, None
+        self.revision: int = self.revision + 1
 
     def solve_batch(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
         """Solves a batch by the compiled search, and by the backend what that leaves.
@@ -476,16 +478,6 @@ def _settle(state: _State, x: Floats, costs: Floats, bounds: Bounds, deadline: D
         return None
     point = program.round(refined, fixed)
     return point if point is not None and program.holds(point, bounds) else None
-
-
-def _solvers(backend: str | Choice, program: Program) -> tuple[str, ...]:
-    if not isinstance(backend, Choice):
-        return fitting(backend, program)
-    for name in backend.solvers:
-        fitting(name, program)  # raises where one does not fit
-        if len(backend.solvers) > 1 and name not in COUNTING:
-            raise ValueError(f"expected solvers that count their work, {', '.join(COUNTING)}, got {name!r}")
-    return backend.solvers
 
 
 def _num_ones(spec: ILPSpec) -> float | None:

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from imle_adapters.ilp import Choice, ILPAdapter, ILPSpec
-from imle_adapters.ilp.choice import Solve, try_out
 from imle_adapters.ilp.engines import portfolio
 from imle_adapters.ilp.engines.engine import Claim, Outcome
 from imle_adapters.ilp.engines.portfolio import Portfolio
 from imle_adapters.ilp.program import Program
+from imle_adapters.ilp.trial import Solve, try_out
 from imle_solvers import ProcessExecutor, SerialExecutor, SolverLayer, ThreadExecutor
 from imle_solvers.executors.adapter_keys import AdapterKeys
 from imle_solvers.status import Status
@@ -236,6 +236,20 @@ def test_a_choice_can_be_written_down_and_given_back() -> None:
     assert eval(repr(adapter.choice)) == adapter.choice
     again.check(thetas(adapter.spec), {})
     assert again.choice == adapter.choice
+
+
+def test_a_choice_that_is_taken_back_is_made_again() -> None:
+    adapter = ILPAdapter(covering(), compiled=False)
+    for revision in (1, 2):
+        adapter.choice = None
+        adapter.check(thetas(adapter.spec), {})
+        assert adapter.choice is not None
+        assert adapter.revision == revision
+
+
+def test_what_integer_objectives_lose_is_known_without_cuts_too() -> None:
+    adapter = ILPAdapter(covering(), "cp_sat_no_cuts")
+    assert adapter.objective_loss(thetas(adapter.spec, 1)[0]) < 1e-15
 
 
 def test_one_instance_is_enough_to_choose_by() -> None:

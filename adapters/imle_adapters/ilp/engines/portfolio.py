@@ -29,12 +29,13 @@ class Portfolio:
 
     Attributes:
         program: the program.
+        solvers: the names.
         stopped: whether `stop` was called.
     """
 
     def __init__(self, program: Program, solvers: Sequence[str], work: float, gap: float = 0.0) -> None:
         self.program = program
-        self._solvers = solvers
+        self.solvers: Sequence[str] = solvers
         self._work = work
         self._gap = gap
         self._engines: dict[str, CountingEngine] = {}
@@ -80,7 +81,7 @@ class Portfolio:
             engine.stop()
 
     def _fit(self, bounds: Bounds) -> list[str]:
-        return [name for name in self._solvers if unfit_bounds(name, self.program, bounds) is None]
+        return [name for name in self.solvers if unfit_bounds(name, self.program, bounds) is None]
 
     def engine(self, name: str) -> CountingEngine:
         """The engine of this name, made when first needed."""
