@@ -7,6 +7,7 @@ close.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -107,6 +108,24 @@ def array_of(name: str, values: Any, shape: tuple[int, ...] | int) -> Array:
     return array
 
 
+def shape_of(given: Mapping[str, Any], axes: int, overlay: str) -> tuple[int, ...]:
+    """The shape of the first of these arrays that is not None, which must have this many axes.
+
+    Args:
+        given: the arrays by name.
+        axes: how many.
+        overlay: what may be drawn in place of values, as an error says it.
+
+    Raises:
+        TypeError: it has no numbers.
+        ValueError: it has another number of axes, or there is none.
+    """
+    for name, values in given.items():
+        if values is not None:
+            return array_of(name, values, axes).shape
+    raise ValueError(f"expected values or {overlay}, got neither: there is nothing to draw")
+
+
 def mask_of(name: str, values: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """What is not zero in an array of this shape; nothing, where it is None.
 
@@ -139,6 +158,27 @@ def colours_of(values: Array, kind: Kind, norm: Normalize | None = None) -> tupl
             low, high = low - 0.5, high + 0.5
         norm = Normalize(low, high)
     return COLOUR_MAPS[kind], norm
+
+
+def draw_cells(
+    axes: Axes,
+    values: Any,
+    away: NDArray[np.bool_],
+    kind: Kind,
+    norm: Normalize | None,
+    label: str | None,
+    *,
+    bar: bool,
+) -> None:
+    """Values as colours of cells, apart from those that are ruled out, with a bar if there is to be one.
+
+    Raises:
+        TypeError: these are no numbers.
+        ValueError: they are not of the shape of `away`, or there is no such kind.
+    """
+    drawn = np.ma.masked_where(away, array_of("values", values, away.shape))
+    cmap, norm = colours_of(np.asarray(drawn.compressed()), kind, norm)
+    colour_bar(axes, axes.imshow(drawn, cmap=cmap, norm=norm, interpolation="nearest"), label, shown=bar)
 
 
 def colour_bar(axes: Axes, mappable: Any, label: str | None, *, shown: bool = True) -> None:

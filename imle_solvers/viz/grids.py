@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imle_solvers.viz.canvas import (
-    Kind,
-    array_of,
-    as_array,
-    axes_of,
-    colour_bar,
-    colours_of,
-    mark_hidden,
-    mask_of,
-    points_per,
-    set_title,
-)
+from imle_solvers.viz.canvas import Kind, axes_of, draw_cells, mark_hidden, mask_of, points_per, set_title, shape_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +56,7 @@ def plot_grid(
         ImportError: matplotlib is not installed.
         TypeError, ValueError: these are no numbers, or not of one shape; nothing to draw; no such neighbourhood.
     """
-    shape = _shape(values, path, hidden)
+    shape = shape_of({"values": values, "path": path, "hidden": hidden}, 2, "a path")
     if neighbourhood not in _STEPS:
         raise ValueError(f"neighbourhood: expected 4 or 8, got {neighbourhood!r}")
     if values is not None and image is not None:
@@ -79,9 +68,7 @@ def plot_grid(
         picture = image.detach().cpu().numpy() if hasattr(image, "detach") else np.asarray(image)
         axes.imshow(picture, extent=extent, interpolation="nearest", cmap="gray")
     elif values is not None:
-        drawn = np.ma.masked_where(away, array_of("values", values, shape))
-        cmap, norm = colours_of(np.asarray(drawn.compressed()), kind, norm)
-        colour_bar(axes, axes.imshow(drawn, cmap=cmap, norm=norm, interpolation="nearest"), label, shown=bar)
+        draw_cells(axes, values, away, kind, norm, label, bar=bar)
     mark_hidden(axes, away)
     if path is not None:
         _draw_path(axes, marked, neighbourhood, colour)
@@ -95,14 +82,6 @@ def plot_grid(
     axes.set(xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
     set_title(axes, title)
     return axes
-
-
-def _shape(values: Any, path: Any, hidden: Any) -> tuple[int, int]:
-    for name, given in (("values", values), ("path", path), ("hidden", hidden)):
-        if given is not None:
-            height, width = array_of(name, as_array(name, given), 2).shape
-            return height, width
-    raise ValueError("expected values or a path, got neither: there is nothing to draw")
 
 
 def _draw_path(axes: Axes, marked: Any, neighbourhood: int, colour: str) -> None:

@@ -13,14 +13,14 @@ from imle_solvers.viz.canvas import (
     HIDDEN,
     Kind,
     array_of,
-    as_array,
     axes_of,
-    colour_bar,
     colours_of,
+    draw_cells,
     mark_hidden,
     mask_of,
     points_per,
     set_title,
+    shape_of,
 )
 
 if TYPE_CHECKING:
@@ -61,16 +61,14 @@ def plot_matrix(
         ImportError: matplotlib is not installed.
         TypeError, ValueError: these are no numbers, or not of one shape; nothing to draw.
     """
-    shape = _shape(values, chosen, hidden, 2)
+    shape = shape_of({"values": values, "chosen": chosen, "hidden": hidden}, 2, "what is chosen")
     marked, away = mask_of("chosen", chosen, shape), mask_of("hidden", hidden, shape)
     axes = axes_of(axes)
     cell = points_per(axes, max(shape))
     if values is None:
         axes.imshow(np.where(marked, 0.8, 0.0), cmap="Greys", vmin=0, vmax=1)
     else:
-        drawn = np.ma.masked_where(away, array_of("values", values, shape))
-        cmap, norm = colours_of(np.asarray(drawn.compressed()), kind, norm)
-        colour_bar(axes, axes.imshow(drawn, cmap=cmap, norm=norm, interpolation="nearest"), label, shown=bar)
+        draw_cells(axes, values, away, kind, norm, label, bar=bar)
         down, across = np.nonzero(marked)
         size = float(np.clip(0.45 * cell, 2, 12)) ** 2
         axes.scatter(across, down, size, color="white", edgecolors="black", linewidths=1.0)
@@ -113,7 +111,7 @@ def plot_bars(
         ImportError: matplotlib is not installed.
         TypeError, ValueError: these are no numbers, or not of one shape; nothing to draw.
     """
-    shape = _shape(values, chosen, hidden, 1)
+    shape = shape_of({"values": values, "chosen": chosen, "hidden": hidden}, 1, "what is chosen")
     marked, away = mask_of("chosen", chosen, shape), mask_of("hidden", hidden, shape)
     heights = marked.astype(float) if values is None else array_of("values", values, shape)
     if names is not None and len(names) != len(heights):
@@ -146,13 +144,6 @@ def plot_bars(
     if chosen is not None or away.any():
         axes.legend(fontsize="small", framealpha=0.8)
     return axes
-
-
-def _shape(values: Any, chosen: Any, hidden: Any, ndim: int) -> tuple[int, ...]:
-    for name, given in (("values", values), ("chosen", chosen), ("hidden", hidden)):
-        if given is not None:
-            return array_of(name, as_array(name, given), ndim).shape
-    raise ValueError("expected values or what is chosen, got neither: there is nothing to draw")
 
 
 def _whole_numbers(axis: Any) -> None:

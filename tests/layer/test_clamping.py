@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 
 import networkx as nx
 import pytest
@@ -91,21 +92,28 @@ def test_noise_and_steps_below_zero_are_counted_only():
 
 
 def test_other_layers_are_silent():
-    evaluated = layer_of().eval()
-    evaluated(theta_with(1.0))
-    training = layer_of()
-    training.map(theta_with(1.0).detach())  # data
-    training(torch.zeros(2, 3, 3, requires_grad=True)).sum().backward()
-    blocked = torch.zeros(4, 3, 3)
-    blocked[:, 0, 1:] = 1
-    theta = theta_with(1.0)
-    training(torch.where(blocked.bool(), theta, theta.abs()), blocked=blocked).sum().backward()
-    for graph in (nx.DiGraph([(0, 1), (1, 2), (0, 2)]), nx.DiGraph([(0, 1), (1, 2), (2, 0), (0, 2)])):
-        adapter = ShortestPathAdapter(graph, 0, 2, negative="allow")
-        theta = torch.full((2, len(adapter.edges)), 5.0, requires_grad=True)
-        with torch.no_grad():
-            theta[:, 0] = -1
-        layer_of(adapter, estimator=IMLE(Normal(), input_noise_temperature=0.1))(theta).sum().backward()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        evaluated = layer_of().eval()
+        evaluated(theta_with(1.0))
+        assert evaluated.stats().counters["clamped costs"] == 12
+        training = layer_of()
+        training.map(theta_with(1.0).detach())  # data
+        assert training.stats().counters["clamped costs"] == 12
+        training(torch.zeros(2, 3, 3, requires_grad=True)).sum().backward()
+        blocked = torch.zeros(4, 3, 3)
+        blocked[:, 0, 1:] = 1
+        theta = theta_with(1.0)
+        training(torch.where(blocked.bool(), theta, theta.abs()), blocked=blocked).sum().backward()
+        for graph in (nx.DiGraph([(0, 1), (1, 2), (0, 2)]), nx.DiGraph([(0, 1), (1, 2), (2, 0), (0, 2)])):
+            adapter = ShortestPathAdapter(graph, 0, 2, negative="allow")
+            theta = torch.full((2, len(adapter.edges)), 5.0, requires_grad=True)
+            with torch.no_grad():
+                theta[:, 0] = -1
+            exact = layer_of(adapter, estimator=IMLE(Normal(), input_noise_temperature=0.1))
+            exact(theta).sum().backward()
+            assert exact.stats().counters["clamped costs"] == 0
+    assert [str(warning.message) for warning in caught] == []
 
 
 def test_copies_and_pickles_of_a_layer_remember():

@@ -54,9 +54,9 @@ def test_every_adapter_is_drawn_in_every_way(name):
 def test_tensors_of_a_graph_in_any_precision(show, dtype):
     layer = SolverLayer(ShortestPathAdapter.grid(4, 4), num_workers=0, num_samples=2)
     theta = (torch.rand(2, 4, 4, requires_grad=True) + 0.1).to(dtype)
-    drawn(layer, theta, show)
+    assert drawn(layer, theta, show).has_data()
     with torch.inference_mode():
-        drawn(layer, theta.detach() + 0, show)
+        assert drawn(layer, theta.detach() + 0, show).has_data()
 
 
 @pytest.mark.gpu
@@ -64,7 +64,9 @@ def test_tensors_of_a_graph_in_any_precision(show, dtype):
 def test_tensors_on_the_gpu():
     layer = SolverLayer(TopKAdapter(5, 2))
     for show in SHOWN:
-        picture(drawn(layer, torch.rand(2, 5, device="cuda", requires_grad=True), show))
+        axes = drawn(layer, torch.rand(2, 5, device="cuda", requires_grad=True), show)
+        picture(axes)
+        assert axes.has_data()
 
 
 def test_a_single_instance_is_drawn_as_the_same_one_of_a_batch():
@@ -169,12 +171,10 @@ def test_solutions_of_any_shape_are_drawn_where_the_adapter_says_nothing(shape):
     layer = SolverLayer(
         FunctionAdapter(lambda theta: (theta > 0.5).astype(float), sense="max", instance_shape=shape), num_workers=0
     )
-    for show in ("map", "marginals"):
-        picture(
-            layer.plot(torch.rand(2, *shape), show, num_samples=3)
-            if show == "marginals"
-            else layer.plot(torch.rand(2, *shape))
-        )
+    for show, options in (("map", {}), ("marginals", {"num_samples": 3})):
+        axes = layer.plot(torch.rand(2, *shape), show, **options)
+        picture(axes)
+        assert axes.has_data()
 
 
 def test_solutions_of_another_shape_than_theta_are_drawn_alone():

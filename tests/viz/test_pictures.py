@@ -69,9 +69,14 @@ def test_what_is_ruled_out_has_no_colour_and_does_not_stretch_the_others():
 
 def test_values_that_are_not_finite_are_drawn_as_gaps():
     for plot in (viz.plot_grid, viz.plot_matrix):
-        picture(plot([[np.nan, np.inf], [1.0, 2.0]]))
+        axes = plot([[np.nan, np.inf], [1.0, 2.0]])
+        picture(axes)
+        assert axes.images[0].get_array().mask.tolist() == [[True, True], [False, False]]
+        assert axes.images[0].get_clim() == (1, 2)
         picture(plot(np.full((2, 2), np.nan)))
-    picture(viz.plot_bars([np.nan, 1.0]))
+    axes = viz.plot_bars([np.nan, 1.0])
+    picture(axes)
+    assert np.isfinite([bar.get_height() for bar in axes.patches]).tolist() == [False, True]
     picture(viz.plot_graph([(0, 1), (1, 2)], [np.nan, 1.0], kind="gradient"))
     picture(viz.plot_graph([(0, 1), (1, 2)], [np.nan, np.nan]))
 

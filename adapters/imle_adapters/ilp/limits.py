@@ -61,16 +61,16 @@ def checked_relaxed(relaxed: Any, backend: Any, gap: float) -> bool:
         TypeError: no truth value.
         ValueError: beside a gap, or by a backend that takes integers only.
     """
-    checked_flag("relaxed", relaxed)
-    if relaxed and gap:
+    flag = checked_flag("relaxed", relaxed)
+    if flag and gap:
         raise ValueError(
             f"relaxed=True solves a linear program, to its optimum: expected no relative_gap beside it, got {gap}"
         )
-    if relaxed and str(backend).lower().replace("-", "_").startswith("cp_sat"):
+    if flag and str(backend).lower().replace("-", "_").startswith("cp_sat"):
         raise ValueError(
             f'backend {backend!r} takes integer variables only, and relaxed=True has none; take "auto", which is "glop"'
         )
-    return bool(relaxed)
+    return flag
 
 
 def proven_gap(objective: float, bound: float | None) -> float:

@@ -80,7 +80,7 @@ class _Batch:
     report: Report
     progress: Progress | None
     counters: Counter[str] = field(default_factory=Counter)
-    gaps: list[tuple[slice, Gaps]] = field(default_factory=list)
+    gaps: list[tuple[slice, Gaps | None]] = field(default_factory=list)
     failure: AdapterError | None = None
 
 
@@ -228,8 +228,7 @@ class Actors:
             rows = slice(*worker.chunk)
             batch.solutions.values[rows], batch.solutions.statuses[rows] = values, statuses
             batch.counters.update(counters)
-            if gaps is not None:
-                batch.gaps.append((rows, gaps))
+            batch.gaps.append((rows, gaps))
             batch.report.chunks.append((len(statuses), seconds))
             self._measure(batch.key, seconds / len(statuses))
             if batch.progress is not None:

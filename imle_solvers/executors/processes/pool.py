@@ -75,7 +75,7 @@ class _Batch:
     """What is left to do of a batch.
 
     Attributes:
-        gaps: those that the adapter has told of, with their rows.
+        gaps: rows, and what `Solutions.gaps` the adapter has told of them.
         busy: the workers that are heard of, by the descriptors of their connections.
         poll: of these. To list all workers for each message would take longer than the message.
     """
@@ -89,7 +89,7 @@ class _Batch:
     progress: Progress | None
     backlog: Backlog
     counters: Counter[str] = field(default_factory=Counter)
-    gaps: list[tuple[slice, Gaps]] = field(default_factory=list)
+    gaps: list[tuple[slice, Gaps | None]] = field(default_factory=list)
     failure: AdapterError | None = None
     busy: dict[int, _Worker] = field(default_factory=dict)
     poll: select.poll = field(default_factory=select.poll)
@@ -269,8 +269,7 @@ class Pool:
         if kind == "solved":
             seconds, counters, gaps = rest
             batch.counters.update(counters)
-            if gaps is not None:
-                batch.gaps.append((slice(start, stop), gaps))
+            batch.gaps.append((slice(start, stop), gaps))
             self._measure(batch.key, seconds / (stop - start))
             batch.report.chunks.append((stop - start, seconds))
             if batch.progress is not None:
