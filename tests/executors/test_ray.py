@@ -125,7 +125,7 @@ def test_those_that_find_room_do_the_work(cluster, room, actors, monkeypatch, ca
 # --- The life of an executor ---
 
 
-def test_actors_end_with_their_executor(cluster, room, connected):
+def test_actors_end_with_their_executor(cluster, connected, room):
     import ray
 
     def use():
