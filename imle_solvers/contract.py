@@ -40,6 +40,8 @@ def check_adapter_attributes(adapter: SolverAdapter) -> None:
     if context is not adapter.context:
         object.__setattr__(adapter, "context", context)
     _check_num_ones(name, adapter.num_ones)
+    if isinstance(adapter.revision, bool) or not isinstance(adapter.revision, int):
+        raise TypeError(f"{name}.revision must be an int, got {adapter.revision!r}")
     _check_methods(name, adapter)
 
 

@@ -112,10 +112,21 @@ class SolverLayer(nn.Module):
         self._stats = Stats()
         self._diagnostics = Diagnostics()
         self._clamping = Clamping()
-        self.on_progress: Callable[[int, int], None] | None = None
+        self._on_progress: Callable[[int, int], None] | None = None
         self.noise_rank: int | None = None
         if self._owns_executor and executor == "processes":
             self._executor.prepare(adapter)
+
+    @property
+    def on_progress(self) -> Callable[[int, int], None] | None:
+        """What is called as parts of a batch are done, see the class."""
+        return self._on_progress
+
+    @on_progress.setter
+    def on_progress(self, function: Callable[[int, int], None] | None) -> None:
+        if function is not None and not callable(function):
+            raise TypeError(f"on_progress: expected a function of (solved, N), or None, got {function!r}")
+        self._on_progress = function
 
     if TYPE_CHECKING:  # nn.Module says Any
 

@@ -53,6 +53,8 @@ def picture_of(
     single = is_single(theta, layer.adapter)
     thetas = theta.detach().unsqueeze(0) if single else theta.detach()
     batch = len(thetas)
+    if isinstance(instance, bool) or not isinstance(instance, int):
+        raise TypeError(f"instance: expected an int, got {instance!r}")
     if not -batch <= instance < batch:
         raise IndexError(f"instance: expected one of the {batch} of the batch, got {instance}")
     instance %= batch
@@ -64,7 +66,11 @@ def picture_of(
     if loss is not None:
         with torch.inference_mode(False), torch.enable_grad():
             leaf = theta.detach().clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(loss(layer(leaf, **context)), leaf)
+            value = loss(layer(leaf, **context))
+            if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
+                got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+                raise ValueError(f"loss: expected a scalar that depends on the solutions it is given, got {got}")
+            (gradient,) = torch.autograd.grad(value, leaf)
         return plot_values(layer.adapter, gradient if single else gradient[instance], kind="gradient", **place)
     one = thetas[instance]
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -39,6 +40,25 @@ class Counts(Sound):
     def solve(self, state, theta):
         state["seen"] += 1
         return np.roll(super().solve(state, theta), state["seen"] > 60)
+
+
+class Unsettled(Sound):
+    """Changes its mind about how to solve at each batch."""
+
+    def check(self, thetas, context):
+        self.revision += 1
+
+
+class Ends(Sound):
+    """Ends the process, as a fault of native code does."""
+
+    def solve(self, state, theta):
+        os._exit(3)
+
+
+class EndsAtOnce(Sound):
+    def build(self):
+        os._exit(3)
 
 
 class Remembers(Sound):

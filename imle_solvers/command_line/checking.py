@@ -40,7 +40,10 @@ def check_target(target: str, arguments: Sequence[str]) -> int:
         0 if the adapter keeps its promises, 1 if not, 2 if there is no such adapter.
     """
     try:
-        found = _resolve(target, dict(map(_argument, arguments)))
+        named = [_argument(argument) for argument in arguments]
+        if len(dict(named)) < len(named):
+            raise _NothingThereError(f"expected each name once, got {' '.join(arguments)}")
+        found = _resolve(target, dict(named))
     except _NothingThereError as error:
         print(f"python -m imle_solvers check: {error}", file=sys.stderr)
         return 2

@@ -90,3 +90,12 @@ def reduce(losses: Tensor, reduction: Reduction, single: bool) -> Tensor:
     if reduction == "none":
         return losses.squeeze(0) if single else losses
     return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def refuse(wrong: Tensor, values: Tensor, expected: str, advice: str) -> None:
+    """Raises `ValueError` for the first entry that is wrong, naming its instance."""
+    if bool(wrong.any()):
+        instance, *entry = wrong.nonzero()[0].tolist()
+        value = values[(instance, *entry)].item()
+        where = f" at {tuple(entry)}" if entry else ""
+        raise ValueError(f"{expected}, got {value:.6g} in instance {instance}{where}; {advice}")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.layer import SolverLayer
-from imle_solvers.losses.common import Reduction, check_layer, check_shapes, checked_reduction, paired, reduce
+from imle_solvers.losses.common import Reduction, check_layer, check_shapes, checked_reduction, paired, reduce, refuse
 
 
 @explain_arguments()
@@ -56,9 +56,10 @@ class RegretLoss(nn.Module):
             A scalar, or (B,) or (B, S).
 
         Raises:
-            ValueError: other shapes.
+            ValueError: other shapes, or truth that is not finite.
         """
         given, costs = paired("RegretLoss", self.layer, solutions, truth, "truth")
+        refuse(~truth.isfinite(), truth, "truth: expected finite values", "check the data")
         if truth.ndim > len(self.layer.adapter.solution_shape) + 1:
             raise ValueError(f"RegretLoss: expected truth without an axis of samples, got {tuple(truth.shape)}")
         if solution is None:

@@ -21,6 +21,7 @@ from imle_solvers.losses.common import (
     inner,
     mean_of_solved,
     reduce,
+    refuse,
 )
 from imle_solvers.pytorch.graph_break import graph_break
 from imle_solvers.pytorch.transforms import once_differentiable
@@ -86,7 +87,7 @@ class SPOPlusLoss(nn.Module):
             ValueError: theta, truth or solution of the wrong shape, truth that is not finite, a solution that is none.
         """
         check_target(theta, truth, "truth")
-        _refuse(~truth.isfinite(), truth, "truth: expected finite values", "check the data")
+        refuse(~truth.isfinite(), truth, "truth: expected finite values", "check the data")
         given = solution is not None
         if solution is None:
             with torch.no_grad():
@@ -171,7 +172,7 @@ def _check_feasible(bound: Tensor, size: Tensor, solved: Solved) -> None:
         solved: the best ones.
     """
     wrong = bound < -_ROUNDING * size
-    _refuse(
+    refuse(
         (wrong if solved.ok is None else wrong & solved.ok).squeeze(1),
         bound.squeeze(1),
         "solution: expected one that is feasible, with which the loss cannot be below zero",
@@ -182,13 +183,4 @@ def _check_feasible(bound: Tensor, size: Tensor, solved: Solved) -> None:
 def _check_entries(solution: Tensor) -> None:
     """Raises `ValueError` for entries that are neither zeros nor ones."""
     off = ((solution - (solution > 0.5).to(solution)).abs() > _ROUNDING) | ~solution.isfinite()
-    _refuse(off, solution, "solution: expected zeros and ones", "the order is loss(theta, truth, solution)")
-
-
-def _refuse(wrong: Tensor, values: Tensor, expected: str, advice: str) -> None:
-    """Raises `ValueError` for the first entry that is wrong, naming its instance."""
-    if bool(wrong.any()):
-        instance, *entry = wrong.nonzero()[0].tolist()
-        value = values[(instance, *entry)].item()
-        where = f" at {tuple(entry)}" if entry else ""
-        raise ValueError(f"{expected}, got {value:.6g} in instance {instance}{where}; {advice}")
+    refuse(off, solution, "solution: expected zeros and ones", "the order is loss(theta, truth, solution)")

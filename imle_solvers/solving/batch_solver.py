@@ -30,6 +30,9 @@ from imle_solvers.status import Status
 
 OnFailure = Literal["raise", "zero_grad", "keep"]
 
+_BINARY_LOOKS = 15
+"""Of so many batches one is looked at for solutions that are not 0/1; an odd number, for targets to have their turn."""
+
 _NOT_FINITE = "theta is not finite after noise; check the noise distribution and its temperature"
 
 
@@ -125,7 +128,7 @@ class BatchSolver:
                 asked = None if needed is None else needed.cpu().numpy().reshape(-1)
                 thetas = self._thetas(scores, owned)
                 array, statuses = self._solve_on_workers(to_host(thetas), samples, asked, skip_nonfinite)
-                if self.binary and self._stats.batches == 0:
+                if self.binary and self._stats.batches % _BINARY_LOOKS == 0:
                     self._check_binary(array, statuses)
                 values = to_device(array.reshape(shape), scores)
         except RowError as error:
@@ -260,7 +263,7 @@ class BatchSolver:
         return values, statuses
 
     def _check_binary(self, array: FloatArray, statuses: StatusArray) -> None:
-        """Raises `AdapterError` if the adapter claims zeros and ones, and has others. Once a layer: it costs a pass."""
+        """Raises `AdapterError` if the adapter claims zeros and ones, and has others. Now and then: it costs a pass."""
         others = ((array != 0) & (array != 1)).reshape(len(array), -1) & (statuses <= Status.FEASIBLE)[:, None]
         if others.any():
             row, entry = map(int, np.argwhere(others)[0])

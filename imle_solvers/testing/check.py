@@ -16,6 +16,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "depends on no global random state, and moves none": repeatability.check_random_state,
     "leaves earlier solutions as they are": repeatability.check_memory,
     "gives an instance the same solution each time": repeatability.check_repetition,
+    "settles how to solve once": repeatability.check_revision,
     "solves float32 as well": repeatability.check_dtypes,
     "has zeros and ones where it says is_binary": claims.check_binary,
     "has about num_ones ones": claims.check_num_ones,
@@ -57,8 +58,8 @@ def check_adapter(
     under a name that begins with "clamped". For claims that may fail rarely up to 100 more are tried, as many as a
     second allows.
 
-    Its state is built five times, of which twice in threads and twice in worker processes, however many instances there
-    are.
+    Its state is built six times, of which twice in threads and three times in worker processes, however many instances
+    there are. It is solved in a worker process first, so that one that ends its process is an AssertionError here.
 
     Torch in a worker is found where the adapter's module imports it, so the module of a model is no place for an
     adapter, nor is one of tests.

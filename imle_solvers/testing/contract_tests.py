@@ -87,6 +87,10 @@ class AdapterContract:
         __tracebackhide__ = True
         repeatability.check_repetition(self.subject())
 
+    def test_it_settles_how_to_solve_once(self) -> None:
+        __tracebackhide__ = True
+        repeatability.check_revision(self.subject())
+
     def test_it_solves_float32_as_well(self) -> None:
         __tracebackhide__ = True
         repeatability.check_dtypes(self.subject())

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from imle_solvers.executors.threads import ThreadExecutor
 from imle_solvers.testing.randomness import global_states, restore, seed_all
-from imle_solvers.testing.subject import Subject, fail, shown
+from imle_solvers.testing.subject import Subject, fail, in_plain_words, shown
 
 _OWN_GENERATOR = "use a generator of the adapter's own, as np.random.default_rng(seed) makes one in build()"
 
@@ -59,6 +59,25 @@ def check_memory(subject: Subject) -> None:
                 "where memory is used again, return Solutions with fresh=False, the default; a solver on tensors "
                 "returns new ones",
             )
+
+
+def check_revision(subject: Subject) -> None:
+    """Once it has settled how to solve, a batch that is checked again changes nothing about the adapter."""
+    if subject.on_device:
+        return
+    theta = subject.theta[: subject.given].numpy()
+    context = {name: values[: subject.given].numpy() for name, values in subject.context.items()}
+    before = subject.adapter.revision
+    for _ in range(2):
+        with in_plain_words():
+            subject.adapter.check(theta, context)
+    if subject.adapter.revision != before:
+        fail(
+            "checking the same batch again",
+            f"revision {before}, as before",
+            f"{subject.adapter.revision}",
+            "raise it once, when it is settled how to solve: workers build their state anew each time",
+        )
 
 
 def check_repetition(subject: Subject) -> None:

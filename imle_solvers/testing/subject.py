@@ -14,13 +14,18 @@ from torch import Tensor
 from imle_solvers.adapter import Parallelism, SolverAdapter
 from imle_solvers.contract import check_adapter_attributes
 from imle_solvers.deferred import wait_for_kernels
-from imle_solvers.errors import ImleSolversError, InputError, SolveError
+from imle_solvers.errors import AdapterError, ImleSolversError, InputError, SolveError, WorkerDiedError
+from imle_solvers.executors.backlog import RESTARTS
 from imle_solvers.executors.base import Executor
+from imle_solvers.executors.processes.executor import ProcessExecutor
 from imle_solvers.executors.serial import SerialExecutor
 from imle_solvers.layer import SolverLayer
 from imle_solvers.solving.context import context_tensor
+from imle_solvers.status import Status
 from imle_solvers.testing.probes import Probe, probes
 from imle_solvers.testing.randomness import global_states, restore
+
+_SURVIVE = "find what ends it, such as a fault of native code, os._exit or sys.exit"
 
 Feasible = Callable[..., Any]
 Objective = Callable[..., Any]
@@ -90,8 +95,30 @@ class Subject:
         self.of: list[int]
         self.tied: list[bool]
         self.clamped: Tensor
+        self._survive()
         self._solve_given()
         self._solve_others(probes(theta, any_sign=any_sign))
+
+    def _survive(self) -> None:
+        """Raises `AssertionError` if solving ends the process, which is found out in another one."""
+        if self.on_device:
+            return
+        context = {name: values.numpy() for name, values in self.context.items()}
+        with ProcessExecutor(1) as executor:
+            try:
+                solved = executor.solve(self.adapter, self.theta.numpy().copy(), context)
+            except WorkerDiedError as error:
+                fail("building the state in a worker process", "a state", _one_line(error), _SURVIVE)
+            except AdapterError:  # which comes up again here, in the words that it has in-process
+                return
+        dead = np.flatnonzero(solved.statuses == Status.CRASHED)
+        if dead.size and solved.counters.get(RESTARTS):
+            fail(
+                f"solving {self.names[dead[0]]} in a worker process",
+                "a solution, a status or an exception",
+                "the end of the process",
+                _SURVIVE,
+            )
 
     def _solve_given(self) -> None:
         before = self.theta.clone()

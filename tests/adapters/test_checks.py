@@ -21,6 +21,8 @@ from tests.unsound import (
     Clamps,
     Counts,
     Deaf,
+    Ends,
+    EndsAtOnce,
     Fresh,
     GivesUp,
     Halves,
@@ -36,6 +38,7 @@ from tests.unsound import (
     Shares,
     Sound,
     Turned,
+    Unsettled,
 )
 
 THETA = torch.linspace(0.1, 0.9, N, dtype=torch.float64) + torch.arange(4.0, dtype=torch.float64)[:, None]
@@ -330,6 +333,20 @@ def test_torch_in_a_worker_and_who_imports_it(tmp_path, monkeypatch):
     finally:
         del sys.modules["heavy_adapter"]
     assert f"torch, by heavy_adapter ({tmp_path / 'heavy_adapter.py'}, line 2)" in message
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("adapter", "done"), [(Ends(), "solving instance 0"), (EndsAtOnce(), "building the state")])
+def test_a_solver_that_ends_its_process_does_not_end_this_one(adapter, done):
+    message = found(adapter)
+    assert message.startswith(f"{done} in a worker process: expected ")
+    assert "os._exit" in message
+
+
+def test_how_it_solves_is_settled_once():
+    message = found(Unsettled())
+    assert message.startswith("checking the same batch again: expected revision ")
+    assert "raise it once" in message
 
 
 def test_ties_that_the_process_decides(monkeypatch):

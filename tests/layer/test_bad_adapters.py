@@ -190,3 +190,25 @@ def test_solutions_that_are_not_binary_though_the_adapter_says_so():
         layer(torch.tensor([[0.2, 0.0], [0.0, 0.4]]))
     skips = SolverLayer(Claims(), num_workers=0, estimator=IMLE(None), on_failure="zero_grad")
     skips(torch.tensor([[-10.0, 0.3], [0.2, 0.0]]))  # what a failed instance has does not count
+
+
+def test_solutions_that_are_not_binary_are_found_later_too():
+    class Rarely(Sound):
+        is_binary = True
+
+        def solve(self, state, theta):
+            return torch.eye(2).numpy()[int(theta.argmax())] * (2 if theta.max() == 9 else 1)
+
+    layer = SolverLayer(Rarely(), num_workers=0, estimator=IMLE(None))
+    layer.map(torch.eye(2))
+    others = [torch.tensor([[0.0, 9.0]])] * 40
+    with pytest.raises(AdapterError, match="says is_binary, but has 2.0 in a solution"):
+        list(map(layer.map, others))
+
+
+@pytest.mark.parametrize("revision", ["1", None, True, 1.5])
+def test_revisions_that_are_no_ints(revision):
+    adapter = Sound()
+    adapter.revision = revision
+    with pytest.raises(TypeError, match=r"Sound\.revision must be an int, got"):
+        SolverLayer(adapter)

@@ -176,6 +176,10 @@ MISUSES = {
         lambda: ILPAdapter(KNAPSACK, backend="glpk"),
         'ValueError: expected backend "auto", one of scip, ',
     ),
+    "a number for the progress": (
+        lambda: setattr(SolverLayer(FunctionAdapter(sum, sense="max", instance_shape=3)), "on_progress", 3),
+        "TypeError: on_progress: expected a function of (solved, N), or None, got 3",
+    ),
     # Estimators.
     "the target's step for the estimator": (
         lambda: IMLE(beta=10.0),

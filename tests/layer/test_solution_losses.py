@@ -105,3 +105,14 @@ def test_what_cannot_be_a_loss_is_refused_where_it_is_made():
             kind(TopKAdapter(5, 2))
         with pytest.raises(ValueError, match="reduction: expected one of"):
             kind(TOP, reduction="average")
+
+
+@pytest.mark.parametrize(("kind", "name"), [(HammingLoss, "target"), (RegretLoss, "truth")])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_finite_is_no_target(kind, name, value):
+    other = torch.rand(2, 5)
+    other[1, 3] = value
+    with pytest.raises(
+        ValueError, match=rf"{name}: expected finite values, got {value} in instance 1 at \(3,\); check"
+    ):
+        kind(TOP)(torch.rand(2, 5), other)

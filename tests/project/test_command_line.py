@@ -85,6 +85,7 @@ def test_a_self_test_that_fails(capsys, monkeypatch):
         (["json:loads"], "'json:loads' cannot be made with no arguments: TypeError"),
         (["json:dumps", "obj=4"], "expected 'json:dumps' to be or make a SolverAdapter, got str"),
         (["top_k", "n=4", "k=nine"], "'top_k' cannot be made with {'n': 4, 'k': 'nine'}: "),
+        (["top_k", "n=4", "n=5"], "expected each name once, got n=4 n=5"),
         (["top_k", "4"], "expected name=value, such as n=4, got '4'"),
     ],
 )
@@ -99,7 +100,7 @@ def test_a_wrong_name_is_answered_in_one_line(capsys, arguments, message):
 def test_a_sound_adapter(capsys):
     assert main(["check", "top_k", "n=6", "k=2"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[0] for line in said] == ["ok"] * 7 + ["left out"] + ["ok"] * 5
+    assert [line.split("  ")[0] for line in said] == ["ok"] * 8 + ["left out"] + ["ok"] * 5
 
 
 def test_an_adapter_that_breaks_a_promise(capsys):

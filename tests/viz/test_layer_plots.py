@@ -132,6 +132,11 @@ def test_calls_that_cannot_be_drawn_say_why():
     for show, loss in (("gradient", None), ("map", torch.sum)):
         with pytest.raises(ValueError, match='show="gradient" draws that of a loss'):
             layer.plot(theta, show, loss=loss)
+    with pytest.raises(TypeError, match=r"instance: expected an int, got 0\.5"):
+        layer.plot(theta, instance=0.5)
+    for loss in (lambda z: z, lambda z: torch.tensor(1.0), lambda z: 3.0):
+        with pytest.raises(ValueError, match="loss: expected a scalar that depends on the solutions it is given, got"):
+            layer.plot(theta, "gradient", loss=loss)
     with pytest.raises(ValueError, match="theta: expected shape"):
         layer.plot(torch.rand(3, 5))
     with pytest.raises(ValueError, match="does not take colour as context"):
