@@ -61,7 +61,7 @@ def test_the_check_finds_what_is_broken(how, message):
         check_adapter(Broken(how), theta)
 
 
-def test_the_check_builds_a_state_five_times_at_most(tmp_path):
+def test_the_check_builds_a_state_six_times_at_most(tmp_path):
     """It may take long."""
 
     class Slow(Broken):
@@ -70,7 +70,7 @@ def test_the_check_builds_a_state_five_times_at_most(tmp_path):
             return super().build()
 
     check_adapter(Slow("not"), torch.randn(20, 3, dtype=torch.float64))
-    assert len(list(tmp_path.iterdir())) <= 5
+    assert len(list(tmp_path.iterdir())) <= 6
 
 
 class Fails(SolverAdapter):
