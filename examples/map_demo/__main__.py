@@ -1,4 +1,4 @@
-"""`python examples/map_demo` from anywhere, or `python -m examples.custom_solver` from the checkout's root."""
+"""`python examples/map_demo` from anywhere, or `python -m examples.map_demo` from the checkout's root."""
 
 import sys
 from pathlib import Path

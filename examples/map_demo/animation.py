@@ -8,7 +8,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from examples.map_demo.learning import Learned, shown_steps
+from examples.map_demo.learning import Learned
 from examples.map_demo.maps import hamming
 from examples.map_demo.sampling import make_layer, sample
 from imle_adapters import ShortestPathAdapter
@@ -32,9 +32,8 @@ def animate_learning(
     adapter: ShortestPathAdapter, gold: Tensor, learned: Learned, *, method: str, seed: int, folder: Path
 ) -> str:
     """Writes a GIF of a sampled path, marginals and costs in the course of a training; returns its name."""
-    setting, last = learned.setting, len(learned.wrong) - 1
+    setting, steps = learned.setting, learned.shown
     norm = Normalize(0, float(learned.costs.max()))
-    steps = shown_steps(last)
 
     def draw(figure: Figure, frame: int) -> None:
         costs = learned.costs[frame]

@@ -6,7 +6,6 @@ import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,11 +29,13 @@ class Learned:
         setting: temperatures and samples.
         wrong: of the cheapest path of the map, without noise, how many cells are not as on the gold path: before the
             first step and after each.
-        costs: (T, H, W), the map at the steps of `shown_steps`.
+        shown: T steps, see `shown_steps`.
+        costs: (T, H, W), the map at these.
     """
 
     setting: Setting
     wrong: list[int]
+    shown: list[int]
     costs: Tensor
 
     @property
@@ -43,7 +44,7 @@ class Learned:
         return float(self.wrong.index(0)) if 0 in self.wrong else math.nan
 
 
-def shown_steps(steps: int, most: int = 24) -> list[int]:
+def shown_steps(steps: int, most: int) -> list[int]:
     """The steps that are shown of a training, from 0 to the last; closer at first, when most happens."""
     shares = np.linspace(0, 1, min(most, steps + 1)) ** 2
     return [int(step) for step in np.unique(np.rint(steps * shares).astype(int))]
@@ -72,16 +73,14 @@ def learn(
         options: of the command line.
         checkpoint: keeps what was learned after each setting.
     """
-    saved: dict[str, Any] = checkpoint.restore({})
-    learned = [
-        Learned(Setting(*item["setting"]), item["wrong"], item["costs"].cpu()) for item in saved.get("learned", [])
-    ]
+    saved = checkpoint.restore({}).get("learned", [])
+    learned = [Learned(Setting(*setting), wrong, shown, costs.cpu()) for setting, wrong, shown, costs in saved]
     settings = settings_of(method, options.temperatures, options.samples)
     with progress_bar(f"learning, {method}, seed {seed}", total=len(settings)) as bar:
         bar.update(len(learned))
         for setting in settings[len(learned) :]:
             learned.append(_learn(method, seed, setting, adapter, gold, options))
-            state = [{"setting": list(each.setting), "wrong": each.wrong, "costs": each.costs} for each in learned]
+            state = [[list(each.setting), each.wrong, each.shown, each.costs] for each in learned]
             checkpoint.save({}, learned=state)
             bar.update()
             reached = sum(not math.isnan(each.steps) for each in learned)
@@ -117,4 +116,5 @@ def _learn(
         maps.append(costs.detach().cpu().clone())
     every = torch.cat(maps)
     wrong = hamming(cheapest(adapter, every), gold).int().tolist()
-    return Learned(setting, wrong, every[shown_steps(options.steps)])
+    shown = shown_steps(options.steps, options.frames)
+    return Learned(setting, wrong, shown, every[shown])

@@ -1,8 +1,8 @@
 """Paths on a map of cheap and dear areas: sampled under noise, differentiated, and the map learned from one path.
 
-It samples paths at several temperatures of Sum-of-Gamma noise, and draws their marginals and the gradient of the Hamming
-loss to a gold path. Then it forgets the map, starts from random costs, and learns costs whose cheapest path is the gold
-one, in all settings of input noise, target noise and number of samples.
+It samples paths at several temperatures of Sum-of-Gamma noise, and draws their marginals and the gradient of the
+Hamming loss to a gold path. Then it forgets the map, starts from random costs, and learns costs whose cheapest path is
+the gold one, in all settings of input noise, target noise and number of samples.
 
 In the folder --out it leaves pictures, animations, and page.html, in which sliders move the settings: open it in a
 browser, it needs no network.
@@ -29,7 +29,7 @@ from examples.map_demo.learning import Learned, first_map, learn
 from examples.map_demo.maps import cheapest, hamming, paths_over, read_map, walls
 from examples.map_demo.page import write_page
 from examples.map_demo.picture import draw_sampling, draw_summary
-from examples.map_demo.settings import SAMPLES, TEMPERATURES
+from examples.map_demo.settings import SAMPLES, TEMPERATURES, settings_of
 from imle_adapters import ShortestPathAdapter
 
 COLUMNS = {
@@ -60,6 +60,10 @@ def parse() -> tuple[Parser, argparse.Namespace, Tensor]:
     options = parser.parse()
     if options.quick:
         options.temperatures, options.samples, options.steps, options.seeds = (0.0, 1.0), (1, 10), 30, 1
+    options.frames = 6 if options.quick else 24  # of animations, and on the page
+    for method in options.methods:
+        if not settings_of(method, options.temperatures, options.samples):
+            parser.error(f"--method {method}: no setting left; it needs a temperature above 0, and score two samples")
     try:
         return parser, options, read_map(options.map) if options.map else walls()
     except (OSError, ValueError) as error:
@@ -94,7 +98,7 @@ def main() -> None:
         run.add(method, seed, *metrics_of(learned[method][-1]))
     pictures.insert(0, save_picture(draw_summary(learned, options.steps), options.out, "map_demo"))
     if options.gifs != "none":
-        animate_sampling(adapter, costs, warm[0], count=count // 2, seed=options.seed, folder=options.out)
+        animate_sampling(adapter, costs, warm[0], count=2 * options.frames, seed=options.seed, folder=options.out)
     method = options.methods[0]
     for each in shown_settings(learned[method][0], options):
         animate_learning(adapter, gold, each, method=method, seed=options.seed, folder=options.out)
@@ -114,7 +118,7 @@ def add_baselines(run: Run, adapter: ShortestPathAdapter, gold: Tensor) -> None:
 
 def _of_paths(wrong: Tensor) -> dict[str, float]:
     right = (wrong == 0).float().mean().item()
-    return {"reached": right, "stays": right, "steps": math.nan, "wrong": wrong.mean().item()}
+    return {"reached": right, "stays": right, "wrong": wrong.mean().item()}
 
 
 def metrics_of(learned: Sequence[Learned]) -> tuple[dict[str, float], dict[str, list[float]]]:
@@ -123,9 +127,10 @@ def metrics_of(learned: Sequence[Learned]) -> tuple[dict[str, float], dict[str, 
     metrics = {
         "reached": len(reached) / len(learned),
         "stays": sum(each.wrong[-1] == 0 for each in learned) / len(learned),
-        "steps": statistics.median(reached) if reached else math.nan,
         "wrong": statistics.mean(each.wrong[-1] for each in learned),
     }
+    if reached:
+        metrics["steps"] = statistics.median(reached)
     for each in learned:
         metrics[f"steps, {each.setting}"] = each.steps
         metrics[f"wrong, {each.setting}"] = each.wrong[-1]

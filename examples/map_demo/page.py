@@ -16,7 +16,7 @@ from matplotlib.colors import to_hex
 from torch import Tensor
 
 from examples.common.files import write_whole
-from examples.map_demo.learning import Learned, shown_steps
+from examples.map_demo.learning import Learned
 from examples.map_demo.maps import cheapest
 from examples.map_demo.sampling import make_layer, sample
 from examples.map_demo.settings import WITH_TARGET, WITHOUT_NOISE
@@ -113,7 +113,7 @@ def _learning(
         "inputs": sorted({each.setting.input for each in learned}),
         "targets": sorted({each.setting.target for each in learned}),
         "samples": sorted({each.setting.samples for each in learned}),
-        "steps": shown_steps(options.steps),
+        "steps": learned[0].shown,
         "gold": _bits(gold),
         "settings": settings,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from imle_solvers.viz import plot_matrix
 Runs = Mapping[str, Sequence[Sequence[Learned]]]
 """What each method has learned, for each seed."""
 
-NEVER = "#9a9a9a"
+NEVER = "#f2f2f2"
 
 
 def draw_sampling(
@@ -55,7 +56,7 @@ def draw_sampling(
             if column == 0:
                 layer.plot(costs, "sample", axes=below[0])
                 below[0].set_title(f"a sampled path,\nnoise of temperature {temperature:g}", fontsize=10)
-    # What the gradient asks for: dearer where sampled paths are wrong (above zero), cheaper where gold is missing.
+    # A step against the gradient makes cells dearer where it is below zero: where sampled paths are wrong.
     middle = temperatures[len(temperatures) // 2]
     cases = [
         ("the cheapest path", gold, beta),
@@ -66,11 +67,14 @@ def draw_sampling(
         with make_layer(adapter, middle, middle, step, seed) as layer:
 
             def loss(found: Tensor, path: Tensor = path) -> Tensor:
-                return hamming(found, path).mean(1).sum()
+                return hamming(found, path).sum()  # the estimator takes the mean over samples
 
             layer.num_samples = count
             layer.plot(costs.unsqueeze(0), "gradient", loss=loss, axes=axes)
-        axes.set_title(f"gradient of the loss to {name},\nlambda {step:g}, temperature {middle:g}", fontsize=10)
+        axes.set_title(
+            f"gradient of the loss to {name},\nlambda {step:g}, temperature {middle:g}; orange: gets dearer",
+            fontsize=10,
+        )
     return figure
 
 
@@ -85,7 +89,9 @@ def draw_summary(runs: Runs, steps: int) -> Figure:
     columns = max(map(len, shapes.values()))
     figure = Figure(figsize=(4.3 * columns + 0.6, 3.9 * len(runs) + 0.5), layout="constrained")
     panels = figure.subplots(len(runs), columns, squeeze=False)
-    norm = LogNorm(1, max(2, steps))
+    known = [run.steps for seeds in runs.values() for run in itertools.chain(*seeds) if run.steps > 0]
+    low, high = min(known, default=1.0), max(known, default=steps)
+    norm = LogNorm(low, max(high, 2 * low))
     for row, (method, seeds) in zip(panels, runs.items(), strict=True):
         for axes in row[len(shapes[method]) :]:
             axes.remove()
@@ -94,7 +100,7 @@ def draw_summary(runs: Runs, steps: int) -> Figure:
     seeds_text = f", median of {len(next(iter(runs.values())))} seeds" if len(next(iter(runs.values()))) > 1 else ""
     figure.suptitle(
         f"Steps until the cheapest path of the learned map is the gold path{seeds_text}, of {steps}.\n"
-        "Below: for how many seeds it was, and for how many it still is at the end; grey: for none.",
+        "Below: for how many seeds it was, and for how many it still is at the end; white: for none.",
         fontsize=11,
     )
     return figure
@@ -119,7 +125,7 @@ def _draw_settings(axes: Axes, method: str, seeds: Sequence[Sequence[Learned]], 
             if reached:
                 medians[row, column] = max(1.0, statistics.median(reached))
                 text = f"{statistics.median(reached):g}\n{len(reached)}, {stays} of {len(learned)}"
-            light = bool(reached) and norm(medians[row, column]) > 0.6
+            light = not reached or norm(medians[row, column]) > 0.6
             axes.text(column, row, text, ha="center", va="center", fontsize=9, color="black" if light else "white")
     axes.set_facecolor(NEVER)
     plot_matrix(
