@@ -60,7 +60,7 @@ def parse() -> tuple[Parser, argparse.Namespace, Tensor]:
     options = parser.parse()
     if options.quick:
         options.temperatures, options.samples, options.steps, options.seeds = (0.0, 1.0), (1, 10), 30, 1
-    options.frames = 6 if options.quick else 24  # of animations, and on the page
+    options.frames = 4 if options.quick else 24  # of animations, and on the page
     for method in options.methods:
         if not settings_of(method, options.temperatures, options.samples):
             parser.error(f"--method {method}: no setting left; it needs a temperature above 0, and score two samples")
@@ -98,7 +98,7 @@ def main() -> None:
         run.add(method, seed, *metrics_of(learned[method][-1]))
     pictures.insert(0, save_picture(draw_summary(learned, options.steps), options.out, "map_demo"))
     if options.gifs != "none":
-        animate_sampling(adapter, costs, warm[0], count=2 * options.frames, seed=options.seed, folder=options.out)
+        animate_sampling(adapter, costs, warm[0], count=options.frames, seed=options.seed, folder=options.out)
     method = options.methods[0]
     for each in shown_settings(learned[method][0], options):
         animate_learning(adapter, gold, each, method=method, seed=options.seed, folder=options.out)

@@ -68,7 +68,7 @@ def write_page(
 def _sampling(adapter: ShortestPathAdapter, costs: Tensor, gold: Tensor, options: argparse.Namespace) -> dict[str, Any]:
     """Paths for each temperature, and for each pair of temperatures, gold path and lambda those of the targets."""
     temperatures, steps, count = (TEMPERATURES[::2], STEPS[2:3], 10) if options.quick else (TEMPERATURES, STEPS, 100)
-    golds = {"the cheapest path": gold, "the straight path": cheapest(adapter, torch.ones_like(costs))}
+    golds = {"cheapest": gold, "straight": cheapest(adapter, torch.ones_like(costs))}
     paths, targets = {}, {}
     for number, path in enumerate(golds.values()):
         for beta in steps:
