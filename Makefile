@@ -7,13 +7,14 @@ RUN := $(VENV)/bin/python
 
 EXPERIMENTS := warcraft roads custom
 
-.PHONY: help $(EXPERIMENTS) test quick check wheel bench bench-parts clean
+.PHONY: help $(EXPERIMENTS) results test quick check wheel bench bench-parts clean
 
 help:
 	@echo "make warcraft   train the Warcraft example, results in runs/warcraft"
 	@echo "make roads      train the road network example, results in runs/road_network"
 	@echo "make custom     run the example of a solver of one's own"
 	@echo "                options for all of these: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
+	@echo "make results    make docs/results.md of docs/results; ARGS=\"runs/warcraft\" stores that run first"
 	@echo "make test       all tests"
 	@echo "make quick      the tests that take no more than a few seconds each"
 	@echo "make check      linter, formatter, types and whether all that is public has one, import contracts"
@@ -29,6 +30,9 @@ custom: DIR := custom_solver
 
 $(EXPERIMENTS): $(VENV)/.examples
 	$(RUN) examples/$(DIR) $(ARGS)
+
+results: $(VENV)/.examples
+	$(RUN) -m examples.results $(ARGS)
 
 test: $(VENV)/.dev
 	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile
