@@ -22,9 +22,9 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 HEAD = """\
 # Results
 
-What the experiments came to, a section for each stored run. `make results` makes this page of the files in `docs/results`.
-Tables have means over seeds and, of several, standard deviations. A published figure stands beside them with its source;
-it can be compared where its set-up is the same, and the table says where that is not so.
+What the experiments came to, a section for each stored run. `make results` makes this page of the files in
+`docs/results`. Tables have means over seeds and, of several, standard deviations. A published figure stands beside them
+with its source; it can be compared where its set-up is the same, and the table says where that is not so.
 """
 
 
