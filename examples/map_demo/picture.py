@@ -87,8 +87,9 @@ def draw_summary(runs: Runs, steps: int) -> Figure:
     """
     shapes = {method: sorted({learned.setting.samples for learned in seeds[0]}) for method, seeds in runs.items()}
     columns = max(map(len, shapes.values()))
-    figure = Figure(figsize=(4.3 * columns + 0.6, 3.9 * len(runs) + 0.5), layout="constrained")
-    panels = figure.subplots(len(runs), columns, squeeze=False)
+    heights = [1.1 + 0.7 * len({learned.setting.input for learned in seeds[0]}) for seeds in runs.values()]
+    figure = Figure(figsize=(4.3 * columns + 0.6, sum(heights) + 0.5), layout="constrained")
+    panels = figure.subplots(len(runs), columns, squeeze=False, height_ratios=heights)
     known = [run.steps for seeds in runs.values() for run in itertools.chain(*seeds) if run.steps > 0]
     low, high = min(known, default=1.0), max(known, default=steps)
     norm = LogNorm(low, max(high, 2 * low))
@@ -100,7 +101,7 @@ def draw_summary(runs: Runs, steps: int) -> Figure:
     seeds_text = f", median of {len(next(iter(runs.values())))} seeds" if len(next(iter(runs.values()))) > 1 else ""
     figure.suptitle(
         f"Steps until the cheapest path of the learned map is the gold path{seeds_text}, of {steps}.\n"
-        "Below: for how many seeds it was, and for how many it still is at the end; white: for none.",
+        "Below: for how many seeds it was, and for how many it still is at the end; white: for none. Axes: temperatures.",
         fontsize=11,
     )
     return figure
@@ -130,13 +131,14 @@ def _draw_settings(axes: Axes, method: str, seeds: Sequence[Sequence[Learned]], 
     axes.set_facecolor(NEVER)
     plot_matrix(
         medians,
-        rows="temperature of the input noise",
-        columns="temperature of the target noise",
+        rows="input noise",
+        columns="target noise",
         norm=norm,
-        label="steps",
+        bar=False,  # the numbers stand in the cells
         title=f"{method}, {samples} sample{'s' * (samples > 1)} a step",
         axes=axes,
     )
+    axes.set_aspect("auto")
     axes.set(xticks=range(len(targets)), xticklabels=[f"{t:g}" for t in targets])
     axes.set(yticks=range(len(inputs)), yticklabels=[f"{t:g}" for t in inputs])
     if method not in WITH_TARGET:
