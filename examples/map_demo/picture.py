@@ -101,7 +101,8 @@ def draw_summary(runs: Runs, steps: int) -> Figure:
     seeds_text = f", median of {len(next(iter(runs.values())))} seeds" if len(next(iter(runs.values()))) > 1 else ""
     figure.suptitle(
         f"Steps until the cheapest path of the learned map is the gold path{seeds_text}, of {steps}.\n"
-        "Below: for how many seeds it was, and for how many it still is at the end; white: for none. Axes: temperatures.",
+        "Below: for how many seeds it was, and for how many it still is at the end; white: for none. "
+        "Axes: temperatures.",
         fontsize=11,
     )
     return figure
@@ -135,7 +136,7 @@ def _draw_settings(axes: Axes, method: str, seeds: Sequence[Sequence[Learned]], 
         columns="target noise",
         norm=norm,
         bar=False,  # the numbers stand in the cells
-        title=f"{method}, {samples} sample{'s' * (samples > 1)} a step",
+        title=f"{method}, {samples} sample{'s' * (samples > 1)}",
         axes=axes,
     )
     axes.set_aspect("auto")
