@@ -71,6 +71,7 @@ def test_settings_are_those_that_a_method_tells_apart():
     assert settings_of("score", (0.0, 1.0), (1, 10)) == [Setting(1.0, 1.0, 10)]
 
 
+@pytest.mark.slow
 def test_it_learns_the_path_with_a_map_of_ones_own_and_leaves_a_page(call, tmp_path):
     rows = ["1 9 1 1 1", "1, 9, 1, 9, 1", "", "1 9 1 9 1", "1 1 1 9 1"]
     (tmp_path / "map.txt").write_text("\n".join(rows))
