@@ -56,16 +56,19 @@ class Estimates:
         setting: how.
         generator: of the noise.
         adapting: by how much AIMLE's beta moves at a call, if the setting has no step.
+        apart: whether AIMLE's lambda goes by the length of each row's theta, not by that of the batch, as published.
     """
 
-    def __init__(self, problem: Problem, setting: Setting, generator: Generator, adapting: float = 1e-3) -> None:
+    def __init__(
+        self, problem: Problem, setting: Setting, generator: Generator, adapting: float = 1e-3, apart: bool = False
+    ) -> None:
         self.problem, self.setting = problem, setting
         estimator = methods.make_estimator(
             setting.method,
             beta=setting.step or 1.0,
             temperature=setting.temperature,
             noise=SumOfGamma(k="auto"),
-            aimle={"step": adapting},
+            aimle={"step": adapting, "per_instance": apart},
             density=Gumbel(),
             density_samples=setting.samples,
         )

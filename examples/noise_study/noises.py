@@ -15,10 +15,9 @@ from examples.noise_study.subsets import probabilities
 from imle_adapters import TopKAdapter
 from imle_solvers import IMLE, Gumbel, Noise, Normal, SolverLayer, SumOfGamma
 
-
 Array = NDArray[np.float64]
 
-TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
 """Of the noise, in units of that of the Gibbs distribution."""
 
 
@@ -37,9 +36,9 @@ class Sum:
     distance: float
 
 
-def sum_of_draws(name: str, noise: Noise, k: int, count: int, generator: Generator) -> Sum:
+def sum_of_draws(name: str, noise: Noise, k: int, count: int, seed: int) -> Sum:
     """Draws `count` sums of k draws each."""
-    draws = noise.sample((count, k), generator=generator, dtype=torch.float64).sum(1).numpy()
+    draws = noise.sample((count, k), generator=Generator().manual_seed(seed), dtype=torch.float64).sum(1).numpy()
     return Sum(name, draws, float(ks_1samp(draws, gumbel_r.cdf).statistic))
 
 

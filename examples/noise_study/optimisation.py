@@ -19,16 +19,16 @@ RATES = tuple(round(10 ** (third / 3), 5) for third in range(-9, 4))
 
 @dataclass(frozen=True)
 class Descent:
-    """Runs from the same theta, with noise of their own.
+    """R runs for each of Q learning rates, all from the same theta, with noise of their own.
 
     Attributes:
-        gaps: (T + 1, R), the exact gap of the expected loss at temperature one, before the first step and after each.
-        found: share of the runs in which the best subset is at last the most probable one.
+        gaps: (T + 1, Q, R), the exact gap of the expected loss at temperature one, at first and after each step.
+        found: (Q, R) bool, whether the best subset is at last the most probable one.
         solves: for one step of one run.
     """
 
     gaps: Tensor
-    found: float
+    found: Tensor
     solves: float
 
 
@@ -42,12 +42,15 @@ def setting_of(method: str, step: float, temperature: float, samples: int) -> Se
     )
 
 
-def descend(problem: Problem, setting: Setting, rate: float, steps: int, runs: int, generator: Generator) -> Descent:
-    """Minimises the expected loss from the problem's theta, in so many runs side by side.
+def descend(
+    problem: Problem, setting: Setting, rates: Sequence[float], steps: int, runs: int, generator: Generator
+) -> Descent:
+    """Minimises the expected loss from the problem's theta, in runs side by side, the rows of one batch.
 
-    AIMLE adapts one step for all of them, as it does for a batch.
+    Nothing passes between them but the beta of AIMLE, of which there is one for a batch.
     """
-    theta = problem.theta.repeat(runs, 1)
+    theta = problem.theta.repeat(len(rates) * runs, 1)
+    rate = torch.tensor(rates).to(theta).repeat_interleave(runs).unsqueeze(1)
     velocity = torch.zeros_like(theta)
     gradient, estimates = _gradient(problem, setting, generator)
     gaps = [problem.gap(theta)]
@@ -55,20 +58,18 @@ def descend(problem: Problem, setting: Setting, rate: float, steps: int, runs: i
         velocity = MOMENTUM * velocity + gradient(theta)
         theta = theta - rate * velocity
         gaps.append(problem.gap(theta))
-    solves = estimates.solves / (steps * runs) if estimates else 0.0
-    return Descent(torch.stack(gaps).cpu(), float(problem.found(theta).double().mean()), solves)
+    solves = estimates.solves / (steps * len(theta)) if estimates else 0.0
+    shape = (len(rates), runs)
+    return Descent(torch.stack(gaps).cpu().unflatten(1, shape), problem.found(theta).cpu().unflatten(0, shape), solves)
 
 
 def rate_gaps(problems: Sequence[Problem], setting: Setting, steps: int, runs: int, seed: int) -> dict[float, float]:
     """The gap at the end for each learning rate, by the mean over problems and runs."""
-    return {
-        rate: sum(
-            float(descend(problem, setting, rate, steps, runs, Generator().manual_seed(seed)).gaps[-1].mean())
-            for problem in problems
-        )
-        / len(problems)
-        for rate in RATES
-    }
+    ends = [
+        descend(problem, setting, RATES, steps, runs, Generator().manual_seed(seed)).gaps[-1].mean(1)
+        for problem in problems
+    ]
+    return dict(zip(RATES, torch.stack(ends).mean(0).tolist(), strict=True))
 
 
 def _gradient(
@@ -76,5 +77,5 @@ def _gradient(
 ) -> tuple[Callable[[Tensor], Tensor], Estimates | None]:
     if setting.method == EXACT:
         return lambda theta: exact_gradient(theta, problem.subsets, problem.losses, setting.temperature), None
-    estimates = Estimates(problem, setting, generator)
+    estimates = Estimates(problem, setting, generator, apart=True)
     return estimates, estimates

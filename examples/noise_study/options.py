@@ -12,7 +12,6 @@ from examples.noise_study.estimates import EXACT, METHODS
 def parse(description: str) -> tuple[Parser, argparse.Namespace]:
     """The options of the command line, and their parser for later errors."""
     parser = Parser("noise_study", description, methods=(EXACT, *METHODS), method="all")
-    parser.set_defaults(seeds=3)
     add = parser.add_argument
     add("--draws", type=positive, default=2000, metavar="N", help="gradients for each setting; default 2000")
     add("--sums", type=positive, default=10_000, metavar="N", help="sums in each histogram; default 10000")
@@ -27,6 +26,6 @@ def parse(description: str) -> tuple[Parser, argparse.Namespace]:
         parser.error(f"--draws: expected at least 2, got {options.draws}")
     options.temperatures, options.counts = gradients.TEMPERATURES, gradients.SAMPLES
     if options.quick:
-        options.draws, options.sums, options.runs, options.tuning, options.seeds = 100, 1000, 10, 1, 1
+        options.draws, options.sums, options.runs, options.tuning = 100, 1000, 10, 1
         options.temperatures, options.counts = (1.0,), (1, 10)
     return parser, options

@@ -67,14 +67,14 @@ def study(
             checkpoint.save({}, qualities=[asdict(quality) for quality in qualities])
         done()
     setting = _setting(method, options)
-    descent = descend(problem, setting, rate, options.steps, options.runs, _generator(seed, -1))
+    descent = descend(problem, setting, [rate], options.steps, options.runs, _generator(seed, -1))
     done()
-    metrics = {"gap": float(descent.gaps[-1].mean()), "found": descent.found, "rate": rate, "solves": descent.solves}
+    gaps, found = descent.gaps[:, 0], float(descent.found.double().mean())
+    metrics = {"gap": float(gaps[-1].mean()), "found": found, "rate": rate, "solves": descent.solves}
     if method != EXACT:
         start = measure(problem, setting, options.draws, _generator(seed, -2))
         metrics |= {name: getattr(start, name) for name in ("cosine", "bias", "deviation", "nonzero")}
-    deviations = descent.gaps.std(1, correction=0)
-    return Study(qualities, metrics, descent.gaps.mean(1).tolist(), deviations.tolist())
+    return Study(qualities, metrics, gaps.mean(1).tolist(), gaps.std(1, correction=0).tolist())
 
 
 def count_settings(method: str, options: argparse.Namespace) -> int:
