@@ -22,4 +22,9 @@ class Experiment:
     interrupt: int = 1
 
 
-EXPERIMENTS = (Experiment("custom_solver", "custom", metrics=("exact_match", "value"), interrupt=2),)
+EXPERIMENTS = (
+    # Without its baseline, which trains for a time, not for a number of epochs.
+    Experiment("warcraft", "warcraft", quick=("--no-baseline",), metrics=("exact", "optimal", "seconds", "solves")),
+    Experiment("road_network", "roads", metrics=("exact", "optimal", "rank"), interrupt=2),
+    Experiment("custom_solver", "custom", metrics=("exact_match", "value"), interrupt=2),
+)
