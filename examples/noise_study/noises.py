@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean
 
 import numpy as np
 import torch
@@ -93,6 +95,15 @@ def likeness(problem: Problem, title: str, noise: Noise, temperature: float, cou
         marginals=float((drawn.mean(0) - exact @ subsets).abs().max()),
         floor=_variation(again, exact),
     )
+
+
+def mean_variation(likenesses: Sequence[Likeness], noise: str) -> dict[float, float]:
+    """The total variation of a noise at each temperature, by the mean over problems."""
+    found: dict[float, list[float]] = {}
+    for each in likenesses:
+        if each.noise == noise:
+            found.setdefault(each.temperature, []).append(each.total_variation)
+    return {temperature: mean(values) for temperature, values in found.items()}
 
 
 def frequencies(drawn: Tensor, subsets: Tensor) -> Tensor:

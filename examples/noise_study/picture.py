@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 
 from examples.common.results import Results
 from examples.noise_study import noises
+from examples.noise_study.estimates import EXACT, METHODS, NOISELESS
 from examples.noise_study.gradients import Quality, best
-from examples.noise_study.noises import Likeness, Sum, distance_to_gumbel
+from examples.noise_study.noises import Likeness, Sum, distance_to_gumbel, mean_variation
 from imle_solvers.viz.canvas import COLOURS
 
 STYLES = ("-", "--", ":")
+
+LOOKS = {
+    method: {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[index // len(COLOURS)]}
+    for index, method in enumerate((EXACT, *METHODS))
+}
+"""Colour and line of each method, in all pictures."""
 
 
 def draw_noises(sums: Sequence[Sum], likenesses: Sequence[Likeness], k: int) -> Figure:
@@ -55,7 +62,7 @@ def _draw_distances(axes: Axes) -> None:
 def _draw_likeness(axes: Axes, likenesses: Sequence[Likeness]) -> None:
     names = dict.fromkeys(each.noise for each in likenesses)
     for index, name in enumerate(names):
-        points = mean_likeness(likenesses, name)
+        points = mean_variation(likenesses, name)
         style = STYLES[index % len(STYLES)]
         axes.plot(*zip(*points.items(), strict=True), style, color=COLOURS[index], marker="o", markersize=4, label=name)
     axes.axhline(mean(each.floor for each in likenesses), color="0.6", linewidth=1, label="seen by chance")
@@ -70,15 +77,6 @@ def _draw_likeness(axes: Axes, likenesses: Sequence[Likeness]) -> None:
     axes.set_xticks([], minor=True)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-
-
-def mean_likeness(likenesses: Sequence[Likeness], noise: str) -> dict[float, float]:
-    """The total variation at each temperature of a noise, by the mean over problems."""
-    return {
-        temperature: float(np.mean([e.total_variation for e in likenesses if (e.noise, e.temperature) == point]))
-        for temperature in dict.fromkeys(each.temperature for each in likenesses)
-        for point in [(noise, temperature)]
-    }
 
 
 MEASURES = {
@@ -97,34 +95,39 @@ def draw_gradients(qualities: Sequence[Quality], temperature: float, samples: in
         temperature, samples: where they are not varied. Lambda is then that of the highest cosine; stars are at that
             which AIMLE finds.
     """
-    methods = list(dict.fromkeys(quality.method for quality in qualities))
     figure = Figure(figsize=(14.5, 9.5), layout="constrained")
     panels = figure.subplots(3, len(MEASURES), squeeze=False, sharey="col")
-    for index, method in enumerate(methods):
+    for method in dict.fromkeys(quality.method for quality in qualities):
         own = [quality for quality in qualities if quality.method == method]
-        stepped = [q for q in own if q.temperature == temperature and q.samples in (samples, 1)]
-        stepped = [q for q in stepped if q.samples == max(each.samples for each in stepped)]
-        rows = (
-            ("step", [q for q in stepped if not q.adapted], "lambda"),
-            ("temperature", _bests(own, method, "temperature", samples), f"temperature, {samples} samples"),
-            ("samples", _bests(own, method, "samples", temperature), f"samples, temperature {temperature:g}"),
-        )
-        look = {"color": COLOURS[index % len(COLOURS)], "linestyle": "-" if index < len(COLOURS) else "--"}
-        for line, (name, points, xlabel) in zip(panels, rows, strict=True):
-            for axes, measure in zip(line, MEASURES, strict=True):
-                values = [getattr(quality, measure) for quality in points]
-                at = [getattr(quality, name) for quality in points]
-                if len(points) == 1 and (name == "step" or math.isnan(at[0])):
-                    axes.axhline(values[0], **look, label=method)
-                else:
-                    axes.plot(at, values, **look, marker="o", markersize=4, label=method)
-                axes.set_xlabel(xlabel)
-        for axes, measure in zip(panels[0], MEASURES, strict=True):
-            for quality in stepped:
-                if quality.adapted:
-                    axes.plot(quality.step, getattr(quality, measure), marker="*", markersize=13, color=look["color"])
+        count = 1 if method in NOISELESS else samples
+        stepped = [quality for quality in own if (quality.temperature, quality.samples) == (temperature, count)]
+        given, found = ([q for q in stepped if q.adapted == adapted] for adapted in (False, True))
+        _draw_line(panels[0], method, given, "step", "lambda")
+        _mark(panels[0], method, found)
+        varied = _bests(own, method, "temperature", samples)
+        _draw_line(panels[1], method, varied, "temperature", f"temperature, {samples} samples")
+        varied = _bests(own, method, "samples", temperature)
+        _draw_line(panels[2], method, varied, "samples", f"samples, temperature {temperature:g}")
     _finish_gradients(figure, panels)
     return figure
+
+
+def _draw_line(panels: NDArray[Any], method: str, points: Sequence[Quality], varied: str, xlabel: str) -> None:
+    """A method's measures over what is varied; a method to which that is nothing has the same everywhere."""
+    for axes, measure in zip(panels, MEASURES, strict=True):
+        values = [getattr(quality, measure) for quality in points]
+        if len(points) == 1 and (varied == "step" or method in NOISELESS):
+            axes.axhline(values[0], **LOOKS[method], label=method)
+        else:
+            at = [getattr(quality, varied) for quality in points]
+            axes.plot(at, values, **LOOKS[method], marker="o", markersize=4, label=method)
+        axes.set_xlabel(xlabel)
+
+
+def _mark(panels: NDArray[Any], method: str, found: Sequence[Quality]) -> None:
+    for quality in found:
+        for axes, measure in zip(panels, MEASURES, strict=True):
+            axes.plot(quality.step, getattr(quality, measure), **LOOKS[method], marker="*", markersize=13)
 
 
 def _bests(own: Sequence[Quality], method: str, varied: str, fixed: float) -> list[Quality]:
@@ -136,7 +139,7 @@ def _bests(own: Sequence[Quality], method: str, varied: str, fixed: float) -> li
     return [quality for quality in found if quality is not None]
 
 
-def _finish_gradients(figure: Figure, panels: NDArray[np.object_]) -> None:
+def _finish_gradients(figure: Figure, panels: NDArray[Any]) -> None:
     for line in panels:
         for axes, (measure, title) in zip(line, MEASURES.items(), strict=True):
             axes.set_xscale("log")
@@ -196,8 +199,8 @@ def draw_optimisation(
     """
     figure = Figure(figsize=(13, 5.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for index, (method, spread) in enumerate(deviations.items()):
-        look = {"color": COLOURS[index % len(COLOURS)], "linestyle": "-" if index < len(COLOURS) else "--"}
+    for method, spread in deviations.items():
+        look = LOOKS[method]
         gaps = np.mean([row.curves["gap"] for row in results.rows if row.method == method], axis=0)
         left.plot(gaps, **look, label=method)
         left.fill_between(range(len(gaps)), gaps - spread, gaps + spread, color=look["color"], alpha=0.12, linewidth=0)

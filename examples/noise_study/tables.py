@@ -13,8 +13,7 @@ from typing import Any
 from examples.common.files import write_whole
 from examples.common.tables import markdown
 from examples.noise_study.gradients import Quality, best
-from examples.noise_study.noises import Likeness, Sum
-from examples.noise_study.picture import mean_likeness
+from examples.noise_study.noises import Likeness, Sum, mean_variation
 
 HEAD = ("method", "lambda", "temperature", "samples", "cosine", "cosine of the mean", "bias", "deviation", "non-zero",
         "solves")  # fmt: skip
@@ -51,7 +50,7 @@ def noise_table(sums: Sequence[Sum], likenesses: Sequence[Likeness]) -> str:
     """For each noise its sum's distance to Gumbel, and its samples' to the Gibbs distribution."""
     rows = {}
     for each in sums:
-        variation = mean_likeness(likenesses, each.name)
+        variation = mean_variation(likenesses, each.name)
         nearest = min(variation, key=variation.__getitem__)
         rows[each.name] = (f"{each.distance:.3f}", f"{variation[1.0]:.3f}", f"{nearest:g}", f"{variation[nearest]:.3f}")
     head = ("noise", "sum to Gumbel", "samples to Gibbs, at temperature 1", "nearest at temperature", "there")
