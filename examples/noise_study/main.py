@@ -49,7 +49,7 @@ def main() -> None:
         about="The expectation of |z - b|^2 over subsets of 5 of 10, minimised in "
         f"{options.steps} steps: by how much it is above the best subset's, and how often that is found. Cosine, bias "
         "and deviation (in units of the exact gradient's length) are those of one estimate before the first step. The "
-        "paper has this as a curve (figure 5), without numbers.",
+        "paper (section 6.1) and tf-imle (SYNTH) show curves of the first problem, without numbers.",
         columns=COLUMNS,
     )
     sums, likenesses = study_noises(options)

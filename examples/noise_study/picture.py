@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from examples.common.results import Results
@@ -17,6 +18,7 @@ from examples.noise_study import noises
 from examples.noise_study.estimates import EXACT, METHODS, NOISELESS
 from examples.noise_study.gradients import Quality, best
 from examples.noise_study.noises import Likeness, Sum, distance_to_gumbel, mean_variation
+from examples.noise_study.problem import RANDOM, UNTRAINED
 from imle_solvers.viz.canvas import COLOURS
 
 STYLES = ("-", "--", ":")
@@ -49,14 +51,15 @@ def draw_noises(sums: Sequence[Sum], likenesses: Sequence[Likeness], k: int) -> 
 
 
 def _draw_distances(axes: Axes) -> None:
-    terms = np.unique(np.geomspace(1, 1000, 40).round().astype(int))
+    terms = np.unique(np.geomspace(1, 1000, 20).round().astype(int))
     axes.loglog(terms, [distance_to_gumbel(count) for count in terms.tolist()], color=COLOURS[0])
     axes.set(
         title="Sum-of-Gamma: from the sum of k draws to Gumbel, for any k",
         xlabel="terms s",
         ylabel="Kolmogorov distance",
     )
-    axes.grid(alpha=0.3, which="both")
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
 
 
 def _draw_likeness(axes: Axes, likenesses: Sequence[Likeness]) -> None:
@@ -108,6 +111,8 @@ def draw_gradients(qualities: Sequence[Quality], temperature: float, samples: in
         _draw_line(panels[1], method, varied, "temperature", f"temperature, {samples} samples")
         varied = _bests(own, method, "samples", temperature)
         _draw_line(panels[2], method, varied, "samples", f"samples, temperature {temperature:g}")
+    for axes in panels[1]:
+        axes.set_xticks(sorted({quality.temperature for quality in qualities}))
     _finish_gradients(figure, panels)
     return figure
 
@@ -143,6 +148,8 @@ def _finish_gradients(figure: Figure, panels: NDArray[Any]) -> None:
     for line in panels:
         for axes, (measure, title) in zip(line, MEASURES.items(), strict=True):
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_locator(NullLocator())
             axes.set_title(title, fontsize="medium")
             axes.grid(alpha=0.3)
             if measure in ("bias", "deviation"):
@@ -182,6 +189,7 @@ def draw_steps(qualities: Sequence[Quality]) -> Figure:
             axes.set_yticks(range(len(temperatures)), [f"{temperature:g}" for temperature in temperatures])
             title = f"{method}, {samples} sample{'s' if samples > 1 else ''}"
             axes.set(title=title, xlabel="lambda", ylabel="temperature")
+    figure.suptitle("stars: the lambda that AIMLE finds", fontsize="medium")
     if image is not None:
         figure.colorbar(image, ax=list(panels.flat), label="cosine of an estimate with the exact gradient", shrink=0.8)
     return figure
@@ -205,10 +213,11 @@ def draw_optimisation(
         left.plot(gaps, **look, label=method)
         left.fill_between(range(len(gaps)), gaps - spread, gaps + spread, color=look["color"], alpha=0.12, linewidth=0)
         right.plot(*zip(*rates[method].items(), strict=True), **look, marker="o", markersize=4, label=method)
-    for row in results.rows[:2]:
-        left.axhline(row.metrics["gap"], color="0.6", linewidth=1)
-        left.text(1.0, row.metrics["gap"], row.method, fontsize="small", color="0.4", ha="right", va="bottom",
-                  transform=left.get_yaxis_transform())  # fmt: skip
+    for name in (UNTRAINED, RANDOM):
+        gap = mean(results.values(name, "gap"))
+        left.axhline(gap, color="0.6", linewidth=1)
+        place = {"transform": left.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+        left.text(1.0, gap, name, fontsize="small", color="0.4", **place)
     left.set(title="each at its learning rate; bands: deviation over runs", xlabel="step", ylim=(0, None))
     left.set_ylabel("gap of the expected loss to the best subset")
     right.set(title="after the last step, on problems for tuning", xlabel="learning rate", xscale="log", ylim=(0, None))

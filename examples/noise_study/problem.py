@@ -12,6 +12,9 @@ from examples.noise_study.subsets import enumerate_subsets, probabilities
 
 N, K = 10, 5
 
+UNTRAINED, RANDOM = "untrained", "random subset"
+"""In place of a method: before any step; a subset drawn at random."""
+
 
 @dataclass(frozen=True)
 class Problem:

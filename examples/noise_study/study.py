@@ -12,7 +12,7 @@ from examples.common.checkpoints import Checkpoint
 from examples.noise_study.estimates import EXACT, Setting
 from examples.noise_study.gradients import Quality, measure, settings
 from examples.noise_study.optimisation import descend, rate_gaps, setting_of
-from examples.noise_study.problem import make_problem
+from examples.noise_study.problem import RANDOM, UNTRAINED, make_problem
 
 TUNING = 1_000_000
 """Learning rates are chosen on problems of seeds from here on, and reported on others."""
@@ -86,8 +86,8 @@ def baselines(seed: int) -> dict[str, dict[str, float]]:
     """The gap before any step, and of a subset drawn at random."""
     problem = make_problem(seed)
     return {
-        "untrained": {"gap": float(problem.gap(problem.theta)), "found": float(problem.found(problem.theta))},
-        "random subset": {"gap": float(problem.losses.mean()) - problem.least, "found": 1 / len(problem.losses)},
+        UNTRAINED: {"gap": float(problem.gap(problem.theta)), "found": float(problem.found(problem.theta))},
+        RANDOM: {"gap": float(problem.losses.mean()) - problem.least, "found": 1 / len(problem.losses)},
     }
 
 

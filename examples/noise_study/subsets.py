@@ -15,7 +15,7 @@ def enumerate_subsets(n: int, k: int) -> Tensor:
 
 
 def probabilities(theta: Tensor, subsets: Tensor, temperature: float = 1.0) -> Tensor:
-    """The Gibbs distribution of the I-MLE paper (Eq. 2), p(z) ~ exp(<z, theta> / temperature).
+    """The Gibbs distribution, the I-MLE paper's exponential family: p(z) ~ exp(<z, theta> / temperature).
 
     Args:
         theta: (..., n).
