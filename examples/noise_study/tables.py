@@ -48,31 +48,30 @@ def write(
 
 def noise_table(sums: Sequence[Sum], likenesses: Sequence[Likeness]) -> str:
     """For each noise its sum's distance to Gumbel, and its samples' to the Gibbs distribution."""
-    rows = {}
+    rows = []
     for each in sums:
         variation = mean_variation(likenesses, each.name)
         nearest = min(variation, key=variation.__getitem__)
-        rows[each.name] = (f"{each.distance:.3f}", f"{variation[1.0]:.3f}", f"{nearest:g}", f"{variation[nearest]:.3f}")
+        numbers = (f"{each.distance:.3f}", f"{variation[1.0]:.3f}", f"{nearest:g}", f"{variation[nearest]:.3f}")
+        rows.append((each.name, numbers))
     head = ("noise", "sum to Gumbel", "samples to Gibbs, at temperature 1", "nearest at temperature", "there")
     return markdown(head, rows)
 
 
 def best_table(mean: Sequence[Quality]) -> str:
     """Each method with one sample and with more, at its best lambda."""
-    rows = {}
+    rows = []
     for method in dict.fromkeys(quality.method for quality in mean):
         for samples in sorted({quality.samples for quality in mean if quality.method == method}):
             quality = best(mean, method, 1.0, samples)
             if quality is not None:
-                rows[method if samples == 1 else f"{method}, {samples}"] = _cells(quality)
+                rows.append((method, _cells(quality)))
     return markdown(HEAD, rows)
 
 
 def gradient_table(mean: Iterable[Quality]) -> str:
     """All settings."""
-    lines = markdown(HEAD, {}).splitlines()
-    lines += [f"| {quality.method} | {' | '.join(_cells(quality))} |" for quality in mean]
-    return "\n".join(lines)
+    return markdown(HEAD, [(quality.method, _cells(quality)) for quality in mean])
 
 
 def _cells(quality: Quality) -> list[str]:

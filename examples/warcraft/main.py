@@ -111,7 +111,8 @@ def main() -> None:
             free=["epochs", "workers", "ray", "no_baseline"],
         )
         executor = RayExecutor(options.ray, options.workers) if options.ray else None
-        start_training(options, options.methods[0], options.seed, None, executor)  # says what is wrong with options
+        for method in options.methods:
+            start_training(options, method, options.seed, None, executor)  # says what is wrong with options
     except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
     with executor or contextlib.nullcontext():

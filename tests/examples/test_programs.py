@@ -63,7 +63,7 @@ def test_every_method_trains_and_is_compared(call, tmp_path):
         **dict.fromkeys(("perturbed", "score"), 80),
         "none": 0,
     }
-    assert (tmp_path / "out" / "results.md").read_text().splitlines() == [line for line in printed if line[0] == "|"]
+    assert (tmp_path / "out" / "table.md").read_text().splitlines() == [line for line in printed if line[0] == "|"]
     assert (tmp_path / "out" / "compare.png").stat().st_size > 10_000
 
 
