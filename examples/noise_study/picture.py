@@ -111,9 +111,9 @@ def draw_gradients(qualities: Sequence[Quality], temperature: float, samples: in
         _draw_line(panels[1], method, varied, "temperature", f"temperature, {samples} samples")
         varied = _bests(own, method, "samples", temperature)
         _draw_line(panels[2], method, varied, "samples", f"samples, temperature {temperature:g}")
+    _finish_gradients(figure, panels)
     for axes in panels[1]:
         axes.set_xticks(sorted({quality.temperature for quality in qualities}))
-    _finish_gradients(figure, panels)
     return figure
 
 
@@ -213,13 +213,13 @@ def draw_optimisation(
         left.plot(gaps, **look, label=method)
         left.fill_between(range(len(gaps)), gaps - spread, gaps + spread, color=look["color"], alpha=0.12, linewidth=0)
         right.plot(*zip(*rates[method].items(), strict=True), **look, marker="o", markersize=4, label=method)
-    for name in (UNTRAINED, RANDOM):
+    for name, at in ((UNTRAINED, 1.0), (RANDOM, 0.75)):
         gap = mean(results.values(name, "gap"))
         left.axhline(gap, color="0.6", linewidth=1)
         place = {"transform": left.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-        left.text(1.0, gap, name, fontsize="small", color="0.4", **place)
-    left.set(title="each at its learning rate; bands: deviation over runs", xlabel="step", ylim=(0, None))
-    left.set_ylabel("gap of the expected loss to the best subset")
+        left.text(at, gap, name, fontsize="small", color="0.4", **place)
+    left.set(title="each at its learning rate; bands: deviation over runs", xlabel="step")
+    left.set(ylabel="gap of the expected loss to the best subset", ylim=(0, 1.08 * left.dataLim.y1))
     right.set(title="after the last step, on problems for tuning", xlabel="learning rate", xscale="log", ylim=(0, None))
     for axes in (left, right):
         axes.grid(alpha=0.3)
