@@ -69,13 +69,15 @@ def main() -> None:
             run.add(method, seed, found.metrics, {"gap": found.gaps})
     mean = average(quality for seed in qualities for quality in qualities[seed])
     tables.write(options.out, sums, likenesses, qualities, mean)
-    figures = {"noises": picture.draw_noises(sums, likenesses, K)}
+    spread = {method: np.mean(runs, axis=0).tolist() for method, runs in deviations.items()}
+    figures = {
+        "noise_study": picture.draw_optimisation(run.results, spread, rates),
+        "noises": picture.draw_noises(sums, likenesses, K),
+    }
     if mean:
         figures["gradients"] = picture.draw_gradients(mean, temperature=1.0, samples=10)
     if any(quality.method in ("imle", "aimle-central") for quality in mean):
         figures["steps"] = picture.draw_steps(mean)
-    spread = {method: np.mean(runs, axis=0).tolist() for method, runs in deviations.items()}
-    figures["noise_study"] = picture.draw_optimisation(run.results, spread, rates)
     run.finish([save_picture(figure, options.out, name) for name, figure in figures.items()])
 
 
