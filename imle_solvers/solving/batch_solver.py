@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imle_solvers.adapter import CLAMPED, Context, FloatArray, Parallelism, SolverAdapter, claims_binary
+from imle_solvers.adapter import CLAMPED, Context, FloatArray, Parallelism, SolverAdapter, calling, claims_binary
 from imle_solvers.errors import AdapterError, ImleSolversError, InputError, RowError, SolveError
 from imle_solvers.estimators.base import Solved
 from imle_solvers.executors.base import Executor
@@ -154,7 +154,8 @@ class BatchSolver:
         samples = scores.shape[1]
         thetas = to_host(self._thetas(scores.flatten(0, 1), owned=False))
         try:
-            clamped = adapter.clamped(thetas, self._repeated(samples))
+            with calling(adapter, "clamped"):
+                clamped = adapter.clamped(thetas, self._repeated(samples))
         except RowError as error:
             error.locate(samples)
             raise
@@ -226,7 +227,8 @@ class BatchSolver:
                 self._count({name: count})
 
     def _solve_rows(self, array: FloatArray, context: Context) -> tuple[FloatArray, StatusArray]:
-        self._adapter.check(array, context)
+        with calling(self._adapter, "check"):
+            self._adapter.check(array, context)
         solved = self._executor.solve(self._adapter, array, context, self._on_progress)
         self._count(solved.counters)
         if self._clamping is not None and solved.counters.get(CLAMPED):

@@ -228,6 +228,15 @@ def test_theta_that_nobody_gave_and_that_fails(adapter, message):
     assert message in said
 
 
+def test_a_check_that_fails_is_told_in_one_line():
+    class Broken(Sound):
+        def check(self, thetas, context):
+            raise RuntimeError("limit\nof lines")
+
+    assert "Broken(" in (said := found(Broken()))
+    assert "check failed: RuntimeError: limit of lines" in said
+
+
 @pytest.mark.parametrize(
     ("values", "statuses", "message"),
     [
