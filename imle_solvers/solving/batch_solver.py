@@ -19,6 +19,7 @@ from imle_solvers.adapter import CLAMPED, Context, FloatArray, Parallelism, Solv
 from imle_solvers.errors import AdapterError, ImleSolversError, InputError, RowError, SolveError
 from imle_solvers.estimators.base import Solved
 from imle_solvers.executors.base import Executor
+from imle_solvers.report import Report
 from imle_solvers.solving.clamping import Clamping
 from imle_solvers.solving.observation import IDENTICAL, KNOWN, Observation
 from imle_solvers.solving.on_tensors import StatusArray, solve_tensors
@@ -73,7 +74,7 @@ class BatchSolver:
         self._stats = stats
         self._on_progress = on_progress
         self._clamping = clamping
-        self._timeout: str | None = None
+        self._report: Report | None = None
         self.watch: Observation | None = None
         self.num_ones: float | None = adapter.num_ones
         self.sign = -1 if adapter.sense == "min" else 1
@@ -237,7 +238,7 @@ class BatchSolver:
         self._stats.gaps.add(solved.statuses, solved.gaps)
         if solved.report is not None:
             self._stats.add(solved.report)
-            self._timeout = solved.report.timeout
+            self._report = solved.report
         return solved.values, solved.statuses
 
     def _count(self, counters: Mapping[str, int]) -> None:
@@ -293,7 +294,8 @@ class BatchSolver:
         if self._on_failure != "zero_grad":
             rows = np.flatnonzero(~ok)
             failures = [(int(row // samples), int(row % samples), Status(statuses[row])) for row in rows]
-            raise SolveError(repr(self._adapter), failures, self._timeout)
+            ends = (None, None) if self._report is None else (self._report.timeout, self._report.crash)
+            raise SolveError(repr(self._adapter), failures, *ends)
         return ok
 
 

@@ -349,6 +349,7 @@ def test_torch_in_a_worker_and_who_imports_it(tmp_path, monkeypatch):
 def test_a_solver_that_ends_its_process_does_not_end_this_one(adapter, done):
     message = found(adapter)
     assert message.startswith(f"{done} in a worker process: expected ")
+    assert "with exit code 3" in message
     assert "os._exit" in message
 
 
