@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imle_solvers.errors import AdapterError, ImleSolversError
-from imle_solvers.gaps import Gaps, gaps_of
+from imle_solvers.gaps import OPTIMAL_WITHIN, Gaps, gaps_of
 from imle_solvers.layouts import Layout
 from imle_solvers.report import Report
 from imle_solvers.status import Status
@@ -51,7 +51,8 @@ class Solutions:
             anybody else sees them.
         gaps: (N,) by how much of its objective a solution is proven to be worse than the optimum at most:
             |objective - bound| / |objective|, 0 or more, infinity where nothing is proven; rows of failed instances are
-            ignored. Their mean and the worst are in `layer.stats()`. None: 0 of OPTIMAL, infinity of FEASIBLE.
+            ignored. What is OPTIMAL has one within a solver's tolerances, at most 0.001. Their mean and the worst are
+            in `layer.stats()`. None: 0 of OPTIMAL, infinity of FEASIBLE.
     """
 
     values: NDArray[Any]
@@ -260,7 +261,7 @@ def _checked_gap(gap: Any) -> float:
 
 
 def check_gaps(adapter: SolverAdapter, gaps: Gaps, statuses: NDArray[Any]) -> None:
-    """Raises `AdapterError` for the first row that counts as solved but has a gap below 0, or NaN.
+    """Raises `AdapterError` for the first row that is solved with a gap below 0, or NaN, or optimal with a large one.
 
     Args:
         adapter: whose solutions they are.
@@ -272,6 +273,14 @@ def check_gaps(adapter: SolverAdapter, gaps: Gaps, statuses: NDArray[Any]) -> No
         row = int(wrong.argmax())
         raise AdapterError(
             f"{adapter!r}: expected gaps of at least 0, infinity where nothing is proven, got {gaps[row]}", row
+        )
+    wrong = (gaps > OPTIMAL_WITHIN) & (statuses == Status.OPTIMAL)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise AdapterError(
+            f"{adapter!r}: expected a gap of at most {OPTIMAL_WITHIN:g} beside OPTIMAL, got {gaps[row]:g}; return "
+            "Status.FEASIBLE where more may be left",
+            row,
         )
 
 
