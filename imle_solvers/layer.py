@@ -302,7 +302,7 @@ class SolverLayer(nn.Module):
         if theta.requires_grad:
             # Where solutions need not be optimal, MAP states tell little, and a SolutionCache would learn from them.
             exact = self.on_failure != "keep"
-            solve.watch = self._diagnostics.watch(theta, prepared, solve.sign, exact)
+            solve.watch = self._diagnostics.watch(theta, prepared, solve.sign, exact, solve.alike)
         return solve.watch
 
     def sampling(self, num_samples: int, group: int = 1, *, perturb: bool = True) -> Sampling:

@@ -78,6 +78,7 @@ class BatchSolver:
         self.watch: Observation | None = None
         self.num_ones: float | None = adapter.num_ones
         self.sign = -1 if adapter.sense == "min" else 1
+        self.alike: bool = not context  # all instances have the same feasible solutions
         self.proven: bool = True  # that solutions are optimal, of all that were solved
         self.binary: bool = adapter.parallelism is not Parallelism.DEVICE and claims_binary(adapter, context)
 
