@@ -5,13 +5,17 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help warcraft roads custom test quick check wheel bench bench-parts clean
+EXPERIMENTS := warcraft roads custom map
+
+.PHONY: help $(EXPERIMENTS) results test quick check wheel bench bench-parts clean
 
 help:
 	@echo "make warcraft   train the Warcraft example, results in runs/warcraft"
 	@echo "make roads      train the road network example, results in runs/road_network"
 	@echo "make custom     run the example of a solver of one's own"
-	@echo "                options for these three: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
+	@echo "make map        paths on a map under noise, and the map learned from one; results in runs/map_demo"
+	@echo "                options for all of these: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
+	@echo "make results    make docs/results.md of docs/results; ARGS=\"runs/warcraft\" stores that run first"
 	@echo "make test       all tests"
 	@echo "make quick      the tests that take no more than a few seconds each"
 	@echo "make check      linter, formatter, types and whether all that is public has one, import contracts"
@@ -20,14 +24,17 @@ help:
 	@echo "make bench-parts  measure kernels, workers, noise, the layer, integer programs and a training step"
 	@echo "make clean      remove the environment and everything that was built"
 
-warcraft: $(VENV)/.examples
-	$(RUN) examples/warcraft $(ARGS)
+# An experiment: its target, and its folder in examples.
+warcraft: DIR := warcraft
+roads: DIR := road_network
+custom: DIR := custom_solver
+map: DIR := map_demo
 
-roads: $(VENV)/.examples
-	$(RUN) examples/road_network $(ARGS)
+$(EXPERIMENTS): $(VENV)/.examples
+	$(RUN) examples/$(DIR) $(ARGS)
 
-custom: $(VENV)/.examples
-	$(RUN) examples/custom_solver $(ARGS)
+results: $(VENV)/.examples
+	$(RUN) -m examples.results $(ARGS)
 
 test: $(VENV)/.dev
 	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile

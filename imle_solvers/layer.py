@@ -111,7 +111,7 @@ class SolverLayer(nn.Module):
             self._executor.check(adapter)
         self._stats = Stats()
         self._diagnostics = Diagnostics()
-        self._clamping = Clamping()
+        self._clamping: Clamping | None = Clamping()
         self._on_progress: Callable[[int, int], None] | None = None
         self.noise_rank: int | None = None
         if self._owns_executor and executor == "processes":
@@ -216,10 +216,13 @@ class SolverLayer(nn.Module):
         given = merged_context(context, more)
         options = {"show": show, "instance": instance, "num_samples": num_samples, "loss": loss, "axes": axes}
         check_options(options, self.adapter)
-        return picture_of(self._beside(), theta, given, show, instance, num_samples, loss, axes)
+        return picture_of(self.beside(), theta, given, show, instance, num_samples, loss, axes)
 
-    def _beside(self) -> SolverLayer:
-        """A layer that solves where this one does, but for its noise, counts and what the estimator adapts."""
+    def beside(self) -> SolverLayer:
+        """A layer that solves where this one does, with noise, counts and an estimator of its own, without warnings.
+
+        Its noise is the same each time. Of this layer, and of the random state of others, nothing changes by it.
+        """
         with torch.inference_mode(False):  # or its buffers could never change
             estimator = copy.deepcopy(self.estimator)
         beside = SolverLayer(
@@ -231,6 +234,8 @@ class SolverLayer(nn.Module):
             generator=Generator().manual_seed(0),
         )
         beside.noise_rank = self.noise_rank
+        beside._clamping = None
+        beside._diagnostics = Diagnostics(warns=False)
         return beside
 
     def stats(self) -> Stats:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from imle_solvers.adapter import SolverAdapter
 from imle_solvers.solving.context import prepare_context
+from imle_solvers.solving.loss_value import loss_of
 from imle_solvers.solving.theta import is_single
 from imle_solvers.viz.canvas import check_axes
 from imle_solvers.viz.instances import plot_solution, plot_values, titled
@@ -95,11 +96,7 @@ def picture_of(
     if loss is not None:
         with torch.inference_mode(False), torch.enable_grad():
             leaf = theta.detach().clone().requires_grad_()
-            value = loss(layer(leaf, **context))
-            if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
-                got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-                raise ValueError(f"loss: expected a scalar that depends on the solutions it is given, got {got}")
-            (gradient,) = torch.autograd.grad(value, leaf)
+            (gradient,) = torch.autograd.grad(loss_of(loss, layer(leaf, **context)), leaf)
         return plot_values(layer.adapter, gradient if single else gradient[instance], kind="gradient", **place)
     one = thetas[instance]
     with torch.no_grad():

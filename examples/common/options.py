@@ -1,33 +1,85 @@
-"""The command line of an example: options that all have, types of their values, errors of one line."""
+"""The command line of an experiment: options that all have, types of their values, errors of one line."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
+
 
 class Parser(argparse.ArgumentParser):
-    """A parser with the options of every example, and errors of one line; the exit code is 2, as usual."""
+    """A parser with the options of every experiment, and errors of one line; the exit code is 2, as usual.
 
-    def __init__(self, name: str, description: str, **kwargs: Any) -> None:
+    All have `--seed`, `--seeds`, `--quick`, `--out`, `--device` and `--resume`; the others as the arguments say. An
+    experiment adds its own with `add_argument`.
+
+    Args:
+        name: of the experiment's folder, and of that of its results in `runs`.
+        description: shown by `--help`.
+        methods: what `--method` knows, in the order of tables, such as those of `methods.METHODS` that the experiment
+            supports; empty: there is no such option.
+        method: its default; "": the first.
+        epochs, lr: defaults of `--epochs` and `--lr`; None: there is no such option.
+        kwargs: of `argparse.ArgumentParser`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        *,
+        methods: Sequence[str] = (),
+        method: str = "",
+        epochs: int | None = None,
+        lr: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             prog=f"examples/{name}",
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             **kwargs,
         )
-        self.add_argument("--seed", type=seed, default=0, help="seed of all randomness; default 0")
-        self.add_argument(
-            "--out", type=Path, default=Path("runs", name), help=f"folder for the picture; default runs/{name}"
-        )
-        self.add_argument("--quick", action="store_true", help="a run of a few seconds, to see that everything works")
+        self.name, self.methods = name, tuple(methods)
+        add = self.add_argument
+        add("--seed", type=seed, default=0, help="seed of all randomness; default 0")
+        add("--seeds", type=positive, default=1, metavar="N", help="trainings, of N seeds from --seed on; default 1")
+        add("--quick", action="store_true", help="a run of a few seconds, to see that everything works")
+        add("--out", type=Path, default=Path("runs", name), help=f"folder for all results; default runs/{name}")
+        add("--device", default="cpu", help="device of the training, for example cuda; default cpu")
+        add("--resume", action="store_true", help="go on with the interrupted run in the folder --out")
+        if methods:
+            chosen = method or methods[0]
+            add(
+                "--method",
+                dest="methods",
+                default=chosen,
+                metavar="NAMES",
+                help=f"all, or some of {','.join(methods)}; several are compared; default {chosen}",
+            )
+        if epochs is not None:
+            text = f"passes over the training data; default {epochs}"
+            add("--epochs", type=positive, default=epochs, metavar="N", help=text)
+        if lr is not None:
+            add("--lr", type=positive_number, default=lr, help=f"learning rate; default {lr:g}")
 
     def parse(self) -> argparse.Namespace:
-        """The options of the command line; makes the folder for the picture, rather than fail after the training."""
+        """The options of the command line, `options.methods` as a tuple of names.
+
+        Makes the folder for results and tries the device, rather than fail after the training.
+        """
         options = self.parse_args()
+        if self.methods:
+            options.methods = self._methods(options.methods)
+        try:
+            torch.empty(0, device=options.device)
+        except (RuntimeError, AssertionError) as error:
+            self.error(f"--device {options.device}: {str(error).splitlines()[0]}")
         try:
             options.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -36,9 +88,28 @@ class Parser(argparse.ArgumentParser):
             self.error(f"--out: cannot write to the folder {options.out}")
         return options
 
+    def _methods(self, text: str) -> tuple[str, ...]:
+        names = self.methods if text == "all" else tuple(dict.fromkeys(text.split(",")))
+        if unknown := [name for name in names if name not in self.methods]:
+            known = ",".join(self.methods)
+            self.error(f"--method: unknown method {unknown[0]!r}; expected all, or some of {known}")
+        return names
+
     def error(self, message: str) -> NoReturn:
         """Prints what is wrong and exits."""
         self.exit(2, f"{self.prog}: error: {message} (options: --help)\n")
+
+
+def seeds_of(options: argparse.Namespace) -> range:
+    """The seeds of the run: `--seeds` many from `--seed` on."""
+    return range(options.seed, options.seed + options.seeds)
+
+
+def trainings(options: argparse.Namespace) -> Iterator[tuple[str, int]]:
+    """Method and seed of each training of the run; each seed with all methods before the next."""
+    for seed in seeds_of(options):
+        for method in options.methods:
+            yield method, seed
 
 
 def positive(text: str) -> int:

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from examples.common.checkpoints import Checkpoint
+from examples.common.run import Run
 from examples.warcraft.generator import generate
 
 
@@ -29,3 +31,30 @@ def call(monkeypatch, capsys, tmp_path):
 def maps():
     """A few generated Warcraft maps."""
     return generate(9, 12, seed=5)
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Ctrl-C right after this many checkpoints and results have been written; None: never. Returns how often it was."""
+
+    def arrange(after):
+        events = []
+
+        def followed(method):
+            def call(*arguments, **named):
+                method(*arguments, **named)
+                events.append(method.__name__)
+                if len(events) == after:
+                    raise KeyboardInterrupt
+
+            return call
+
+        for owner, name in ((Checkpoint, "save"), (Run, "add")):
+            method = getattr(owner, name)
+            method = getattr(method, "__wrapped__", method)
+            replacement = followed(method)
+            replacement.__wrapped__ = method
+            monkeypatch.setattr(owner, name, replacement)
+        return events
+
+    return arrange

@@ -1,0 +1,15 @@
+"""How a program starts and ends."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+
+def start(name: str) -> None:
+    """Calls `main` of an experiment; Ctrl-C ends it with one line, and the exit code of a shell."""
+    try:
+        importlib.import_module(f"examples.{name}.main").main()
+    except KeyboardInterrupt:
+        print(f"\nexamples/{name}: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,31 @@
+"""The experiments, for the tests that all have to pass; a new one adds a line."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One folder of `examples`.
+
+    Attributes:
+        name: of the folder.
+        target: of make.
+        quick: options beside `--quick`.
+        metrics: names that `results.json` must have for each method.
+        interrupt: the resumed run is one that was interrupted after so many checkpoints and results were written.
+    """
+
+    name: str
+    target: str
+    quick: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    interrupt: int = 1
+
+
+EXPERIMENTS = (
+    # Without its baseline, which trains for a time, not for a number of epochs.
+    Experiment("warcraft", "warcraft", quick=("--no-baseline",), metrics=("exact", "optimal", "seconds", "solves")),
+    Experiment("road_network", "roads", metrics=("exact", "optimal", "rank"), interrupt=2),
+    Experiment("custom_solver", "custom", metrics=("exact_match", "value"), interrupt=2),
+    Experiment("map_demo", "map", ("--gifs", "none"), metrics=("reached", "stays", "wrong"), interrupt=5),
+)
