@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,6 +31,34 @@ class Solving(Protocol):
     def map(self, theta: Tensor, **context: Any) -> Tensor: ...
     def sample(self, theta: Tensor, num_samples: int, **context: Any) -> Tensor: ...
     def marginals(self, theta: Tensor, num_samples: int, **context: Any) -> Tensor: ...
+
+
+def merged_context(context: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Context from a mapping and from keywords, each name once.
+
+    Raises:
+        TypeError: `context` is no mapping, or has a name that is a keyword, too.
+    """
+    if context is None:
+        return dict(more)
+    if not isinstance(context, Mapping):
+        raise TypeError(
+            f"context: expected a mapping from names to arrays, got {type(context).__name__}; the adapter's context of "
+            'the name "context" is passed by context={"context": ...}'
+        )
+    for name in more:
+        if name in context:
+            raise TypeError(f"plot: got {name!r} twice, in context= and as a keyword; leave one of them out")
+    return {**context, **more}
+
+
+def check_options(options: Mapping[str, Any], adapter: SolverAdapter) -> None:
+    """Raises `TypeError` where context of the adapter was passed as an option of the same name."""
+    for name, value in options.items():
+        if name in adapter.context and isinstance(value, Tensor | np.ndarray | list | tuple):
+            raise TypeError(
+                f"plot: {name} is an argument of plot's own; pass context of that name by context={{{name!r}: ...}}"
+            )
 
 
 def picture_of(

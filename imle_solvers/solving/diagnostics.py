@@ -42,14 +42,17 @@ class Diagnostics:
         self._unread: deque[_Record] = deque(maxlen=WINDOW)
         self._symptoms = Symptoms() if warns else None
 
-    def watch(self, theta: Tensor, prepared: Tensor, sign: int, may_probe: bool = True) -> Observation | None:
+    def watch(
+        self, theta: Tensor, prepared: Tensor, sign: int, may_probe: bool = True, alike: bool = False
+    ) -> Observation | None:
         """Begins a step that is to be differentiated; None: it is not looked at.
 
         Args:
             theta: what the layer was called with.
             prepared: (B, *instance_shape), what is computed with.
             sign: turns it into scores.
-            may_probe: whether samples may be compared with MAP states.
+            may_probe: whether samples may be compared with MAP states, as solutions are optimal.
+            alike: whether all instances have the same feasible solutions.
         """
         if self._unread:
             self._catch_up()
@@ -60,7 +63,7 @@ class Diagnostics:
         if probes:
             self._next_probe = self._steps + min(self._steps, PROBE)
         shared = theta.shape == prepared.shape and theta.stride()[:1] == (0,)
-        return Observation(prepared.detach(), shared, sign, probes, self._add)
+        return Observation(prepared.detach(), shared, sign, probes, may_probe and alike, self._add)
 
     def detached(self, detached: bool) -> None:
         """Takes note of a call in training mode, and whether theta asks for no gradient."""
