@@ -2,10 +2,10 @@
 
 The data are the classic ones (Elmachtoub and Grigas, Management Science 2022, section 6.1): costs that are a polynomial
 of the features, with noise, learned by a linear model; and few maps of the Warcraft example, learned by its network.
-For each problem and loss: an estimator with no argument; as published; calibrated before training, on 64 instances, from
-a step of 1e-4 and a temperature of 1e4 or the other way round; and the best of the grid that `calibrate` has, chosen
-with hindsight by its mean test regret over the seeds. SPO+, which knows the true costs and has nothing to choose, is for
-reference.
+For each problem and loss: an estimator with no argument; as published; calibrated before training, on 64 instances,
+from a step of 1e-4 and a temperature of 1e4 or the other way round; and the best of the grid that `calibrate` has,
+chosen with hindsight by its mean test regret over the seeds. SPO+, which knows the true costs and has nothing to
+choose, is for reference.
 
     python benchmarks/bench_defaults.py --quick          a few cells, one seed
     python benchmarks/bench_defaults.py --seeds 3 --jobs 2 --json defaults.json
