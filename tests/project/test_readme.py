@@ -162,12 +162,19 @@ def test_make_targets_exist():
 def test_the_context_of_each_adapter_is_as_listed():
     import networkx as nx
 
-    from imle_adapters import AssignmentAdapter, MaxSpanningTreeAdapter, ShortestPathAdapter, TopKAdapter
+    from imle_adapters import (
+        AssignmentAdapter,
+        MaxArborescenceAdapter,
+        MaxSpanningTreeAdapter,
+        ShortestPathAdapter,
+        TopKAdapter,
+    )
 
     adapters = {
         "ShortestPathAdapter(graph": ShortestPathAdapter(nx.path_graph(3), 0, 2),
         "ShortestPathAdapter.grid": ShortestPathAdapter.grid(2, 2),
         "MaxSpanningTreeAdapter": MaxSpanningTreeAdapter(nx.path_graph(3)),
+        "MaxArborescenceAdapter": MaxArborescenceAdapter(nx.path_graph(3, nx.DiGraph)),
         "AssignmentAdapter": AssignmentAdapter(2, 2, unmatched=1.0),
         "TopKAdapter": TopKAdapter(2, 1),
     }

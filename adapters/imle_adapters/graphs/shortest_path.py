@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from imle_adapters.graphs.instance_context import mask_rows, node_indices, refuse_blocked
 from imle_adapters.graphs.network import Network
-from imle_adapters.instances import IndexArray, as_mask, take
+from imle_adapters.instances import IndexArray, take
 from imle_solvers.adapter import (
     CLAMPED,
     Context,
@@ -400,41 +401,18 @@ class ShortestPathAdapter(SolverAdapter):
     def _ends(self, name: str, default: int, rows: int, context: Context) -> NDArray[np.int64]:
         if name not in context:
             return np.full(rows, default)
-        given = np.asarray(context[name])
-        if given.shape != (rows,):
-            raise ValueError(f"{self!r}: expected {name} of shape {(rows,)}, one node an instance, got {given.shape}")
-        with np.errstate(invalid="ignore"):
-            index = given.astype(np.int64)
-        wrong = (index != given) | (index < 0) | (index >= len(self.nodes))
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise InputError(
-                f"{self!r}: expected {name} to be an index into the adapter's nodes, a whole number "
-                f"from 0 to {len(self.nodes) - 1}, got {given[row]}; look it up with adapter.nodes.index(node)",
-                row,
-            )
-        return index
+        return node_indices(context[name], name, rows, len(self.nodes), self)
 
     def _mask(self, name: str, rows: int, context: Context) -> NDArray[np.bool_]:
-        given, shape = np.asarray(context[name]), self.context[name]
+        shape = self.context[name]
         assert shape is not None
-        if given.shape != (rows, *shape):
-            raise ValueError(f"{self!r}: expected {name} of shape {(rows, *shape)}, got {given.shape}")
-        mask: NDArray[np.bool_] = np.ascontiguousarray(as_mask(given, name, self).reshape(rows, -1))
-        return mask
+        return mask_rows(context[name], name, rows, shape, self)
 
     def _refuse_blocked_ends(
         self, blocked: NDArray[np.bool_], sources: NDArray[np.int64], targets: NDArray[np.int64]
     ) -> None:
         for name, ends in (("source", sources), ("target", targets)):
-            wrong = blocked[np.arange(len(ends)), ends]
-            if wrong.any():
-                row = int(np.argmax(wrong))
-                raise InputError(
-                    f"{self!r}: expected a mask that leaves the {name} open, got one that blocks "
-                    f"{self.nodes[ends[row]]!r}; clear it in the mask, or choose another {name}",
-                    row,
-                )
+            refuse_blocked(blocked, name, ends, self.nodes, self)
 
     def __repr__(self) -> str:
         if self.cells:
