@@ -28,5 +28,12 @@ EXPERIMENTS = (
     Experiment("road_network", "roads", metrics=("exact", "optimal", "rank"), interrupt=2),
     Experiment("custom_solver", "custom", metrics=("exact_match", "value"), interrupt=2),
     Experiment("map_demo", "map", ("--gifs", "none"), metrics=("reached", "stays", "wrong"), interrupt=5),
+    Experiment(
+        "relational_inference",
+        "relations",
+        ("--method", "imle,rooted,relaxed"),
+        ("accuracy", "precision", "recall"),
+        interrupt=5,
+    ),
     Experiment("noise_study", "noise", quick=("--method", "exact,score"), metrics=("gap", "found"), interrupt=4),
 )
