@@ -21,13 +21,14 @@ def read_motions(file: Path) -> Motions:
     """
     expected = f"{file}: expected a .npz of arrays tracks (N, T, n, D) and influence (N, n, n)"
     try:
-        loaded = np.load(file, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError(f"{expected}, got one array of shape {loaded.shape}; write it by numpy.savez")
-        with loaded as archive:
-            if missing := {"tracks", "influence"} - set(archive.files):
-                raise ValueError(f"{expected}, got {', '.join(archive.files) or 'none'}, without {min(missing)}")
-            tracks, influence = archive["tracks"], archive["influence"]
+        with file.open("rb") as opened:  # which NumPy leaves open where it is no archive
+            loaded = np.load(opened, allow_pickle=False)
+            if not isinstance(loaded, np.lib.npyio.NpzFile):
+                raise ValueError(f"{expected}, got one array of shape {loaded.shape}; write it by numpy.savez")
+            with loaded as archive:
+                if missing := {"tracks", "influence"} - set(archive.files):
+                    raise ValueError(f"{expected}, got {', '.join(archive.files) or 'none'}, without {min(missing)}")
+                tracks, influence = archive["tracks"], archive["influence"]
     except FileNotFoundError as error:
         raise ValueError(f"{expected}, found no such file") from error
     except (OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:

@@ -14,10 +14,11 @@ from examples.common.options import seeds_of, trainings
 from examples.common.pictures import draw_comparison, save_picture
 from examples.common.results import Column
 from examples.common.run import Run
+from examples.relational_inference.baselines import baselines
 from examples.relational_inference.data import Data, load
 from examples.relational_inference.options import make_parser, parse, published
 from examples.relational_inference.picture import draw
-from examples.relational_inference.training import Model, Score, edge_shares, evaluate, train
+from examples.relational_inference.training import Model, Score, train
 
 COLUMNS = {
     "elbo": Column("ELBO", ".1f"),
@@ -30,7 +31,8 @@ COLUMNS = {
 ABOUT = (
     "Particles whose interactions form a hidden tree; only their tracks are seen. ELBO over particles, without the "
     "normal density's constant; accuracy, precision and recall over pairs, of one sample for each held-out system. "
-    "Spanning trees by four estimators; rooted trees, the best n - 1 edges by I-MLE; relaxed edges without a solver."
+    "Nearest: the tree of least distances between last places. Spanning trees by four estimators; rooted trees, and "
+    "the best n - 1 edges, by I-MLE; relaxed edges by no solver."
 )
 
 
@@ -51,7 +53,8 @@ def main() -> None:
     except ValueError as error:
         parser.error(f"--data: {error}")
     for seed, systems in data.items():
-        _add_baselines(run, systems, seed, options)
+        for name, metrics in baselines(_model(systems, "imle", seed, options), systems.test):
+            run.add(name, seed, metrics)
     pictures = []
     for method, seed in trainings(options):
         systems = data[seed]
@@ -70,18 +73,6 @@ def main() -> None:
 def _model(systems: Data, method: str, seed: int, options: argparse.Namespace) -> Model:
     torch.manual_seed(seed)
     return Model(systems.train, method, systems.directed, options).to(options.device)
-
-
-def _add_baselines(run: Run, systems: Data, seed: int, options: argparse.Namespace) -> None:
-    """Adds trees by an encoder that has not learned, and random ones, drawn from the prior."""
-    model = _model(systems, "imle", seed, options)
-    untrained = evaluate(model, systems.test)
-    run.add("untrained", seed, untrained._asdict())
-    shape = systems.test.influence.shape
-    with torch.no_grad():
-        drawn = model.latent(torch.zeros(shape, device=options.device))
-    shares = [share.double().mean().item() for share in edge_shares(drawn, systems.test.influence)]
-    run.add("random", seed, dict(zip(("accuracy", "precision", "recall"), shares, strict=True)))
 
 
 def _draw(model: Model, systems: Data, scores: list[Score], method: str, options: argparse.Namespace) -> str:

@@ -24,7 +24,7 @@ PAPER = {
 
 def make_parser(text: str) -> Parser:
     """The options of this experiment."""
-    parser = Parser("relational_inference", text, methods=METHODS, epochs=40, lr=5e-3)
+    parser = Parser("relational_inference", text, methods=METHODS, epochs=30, lr=1e-2)
     add = parser.add_argument
     add(
         "--data",
