@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import combinations, permutations
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from imle_adapters import MaxArborescenceAdapter, MaxSpanningTreeAdapter, TopKAdapter
-from imle_solvers import AIMLE, IMLE, Estimator, Gumbel, Relative, SolverAdapter, SolverLayer, StraightThrough, Target
+from imle_solvers import AIMLE, IMLE, Estimator, Gumbel, SolverAdapter, SolverLayer, StraightThrough, Target
 
 METHODS = ("imle", "aimle", "aimle-central", "ste", "rooted", "top-k", "relaxed")
 """Spanning trees by four estimators; rooted trees, and the best n - 1 edges, by I-MLE; relaxed edges, by no solver."""
 
 TEMPERATURE = 1.0  # of the noise, which is that of the prior
+PUBLISHED: dict[str, Any] = {"target_norm": 1.0, "step": 1e-3, "input_noise_temperature": TEMPERATURE}  # of AIMLE
 CONCRETE = 0.5  # temperature of relaxed edges (Kipf et al., ICML 2018)
 
 
@@ -120,7 +122,7 @@ def make_latent(method: str, nodes: int, *, directed: bool, step: float) -> Solv
         method: one of `METHODS`.
         nodes: n.
         directed: whether interactions of the data are; what is undirected acts both ways even so.
-        step: of I-MLE's target, relative to theta's length; AIMLE starts from it.
+        step: lambda of I-MLE.
     """
     if method == "relaxed":
         return Relaxed(nodes, both=not directed)
@@ -138,10 +140,9 @@ def make_latent(method: str, nodes: int, *, directed: bool, step: float) -> Solv
 
 
 ESTIMATORS: dict[str, Callable[[float], Estimator]] = {
-    "imle": lambda step: IMLE(Gumbel(), Target(beta=Relative(step)), input_noise_temperature=TEMPERATURE),
-    "aimle": lambda step: AIMLE(Gumbel(), initial_beta=step, step=1e-3, input_noise_temperature=TEMPERATURE),
-    "aimle-central": lambda step: AIMLE(
-        Gumbel(), symmetric=True, initial_beta=step / 4, step=1e-3, input_noise_temperature=TEMPERATURE
-    ),
-    "ste": lambda step: StraightThrough(Gumbel(), noise_temperature=TEMPERATURE),
+    "imle": lambda step: IMLE(Gumbel(), Target(beta=step), input_noise_temperature=TEMPERATURE, scale_gradient=True),
+    "aimle": lambda _: AIMLE(Gumbel(), initial_beta=0.5, **PUBLISHED),
+    "aimle-central": lambda _: AIMLE(Gumbel(), symmetric=True, initial_beta=0.25, **PUBLISHED),
+    "ste": lambda _: StraightThrough(Gumbel(), noise_temperature=TEMPERATURE),
 }
+"""All have gradients in the loss's unit, as its other part, the divergence, has."""

@@ -40,7 +40,7 @@ def make_parser(text: str) -> Parser:
     add("--batch-size", type=positive, default=32, metavar="N", help="systems of a step of training; default 32")
     add("--ahead", type=positive, default=1, metavar="N", help="steps predicted from a true state; default 1")
     add("--variance", type=positive_number, default=5e-5, help="of predictions; default 5e-5, as published")
-    add("--step", type=positive_number, default=2.0, help="of I-MLE's target, relative to theta's length; default 2")
+    add("--step", type=positive_number, default=0.2, help="lambda of I-MLE; default 0.2")
     add(
         "--preset",
         choices=("aimle-paper",),

@@ -123,7 +123,7 @@ def train(
             for rows in torch.randperm(len(learned_from.tracks)).split(options.batch_size):
                 tracks = learned_from.tracks[rows]
                 scored = model.encoder(tracks)
-                # The sum, not the mean: I-MLE's gradient has the size of a solution, whatever the loss is divided by.
+                # The sum, not the mean: lambda is then the same for any batch.
                 loss = -model.bound(tracks, scored, model.latent(scored)).sum()
                 optimizer.zero_grad()
                 loss.backward()

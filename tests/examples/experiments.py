@@ -31,7 +31,7 @@ EXPERIMENTS = (
     Experiment(
         "relational_inference",
         "relations",
-        ("--method", "imle,rooted,relaxed"),
+        ("--method", "rooted,relaxed"),
         ("accuracy", "precision", "recall"),
         interrupt=5,
     ),
