@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-EXPERIMENTS := warcraft roads custom
+EXPERIMENTS := warcraft roads custom explain
 
 .PHONY: help $(EXPERIMENTS) test quick check wheel bench bench-parts clean
 
@@ -13,6 +13,7 @@ help:
 	@echo "make warcraft   train the Warcraft example, results in runs/warcraft"
 	@echo "make roads      train the road network example, results in runs/road_network"
 	@echo "make custom     run the example of a solver of one's own"
+	@echo "make explain    choose the words that explain, results in runs/learning_to_explain"
 	@echo "                options for all of these: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
 	@echo "make test       all tests"
 	@echo "make quick      the tests that take no more than a few seconds each"
@@ -26,6 +27,7 @@ help:
 warcraft: DIR := warcraft
 roads: DIR := road_network
 custom: DIR := custom_solver
+explain: DIR := learning_to_explain
 
 $(EXPERIMENTS): $(VENV)/.examples
 	$(RUN) examples/$(DIR) $(ARGS)

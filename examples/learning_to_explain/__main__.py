@@ -1,4 +1,4 @@
-"""`python examples/learning_to_explain` from anywhere, or `python -m examples.custom_solver` from the checkout's root."""
+"""`python examples/learning_to_explain` from anywhere, or `python -m examples.learning_to_explain` from the checkout's root."""
 
 import sys
 from pathlib import Path

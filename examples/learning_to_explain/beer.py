@@ -1,4 +1,4 @@
-"""BeerAdvocate (McAuley et al., 2012), as prepared by Lei et al. (EMNLP 2016): reviews, ratings, highlighted sentences."""
+"""BeerAdvocate (McAuley et al., 2012), as Lei et al. (EMNLP 2016) prepared it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,21 @@ from imle_solvers import Gumbel, Relative, ScoreFunctionLoss, SolverLayer, SumOf
 RELAXED = ("l2x", "softsub")
 """Relaxations: words are chosen in part while the networks learn, and wholly afterwards."""
 
-METHODS = ("imle", "aimle", "aimle-central", *RELAXED, "ste", "score", "identity", "perturbed", "blackbox")
+SUPERVISED = "supervised"
+"""Scores are taught by people's highlights in the texts to learn from: a bound for those who never see any."""
+
+METHODS = (
+    "imle",
+    "aimle",
+    "aimle-central",
+    *RELAXED,
+    "ste",
+    "score",
+    "identity",
+    "perturbed",
+    "blackbox",
+    SUPERVISED,
+)
 
 NOISES: dict[str, Callable[[], Any]] = {
     "auto": lambda: "auto",
@@ -58,7 +72,7 @@ class Chooser(nn.Module):
         super().__init__()
         self.method, self.length, self.samples, self.relaxation = method, length, samples, relaxation
         estimator = methods.make_estimator(
-            "imle" if method in RELAXED else method,
+            "imle" if method in (*RELAXED, SUPERVISED) else method,
             beta=Relative(2.0) if beta is None else beta,
             temperature=Relative(0.5) if temperature is None else temperature,
             target_temperature=target_temperature,

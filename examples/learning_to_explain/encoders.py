@@ -11,7 +11,8 @@ from examples.learning_to_explain.encoding import FEATURES, PADDING, Encoded
 def make_embedding(words: int, size: int, vectors: Tensor | None) -> nn.Embedding:
     """Vectors of words: those given, which are not learned, as published; else small random ones, which are."""
     if vectors is not None:
-        return nn.Embedding.from_pretrained(vectors, freeze=True, padding_idx=PADDING)
+        given: nn.Embedding = nn.Embedding.from_pretrained(vectors, freeze=True, padding_idx=PADDING)
+        return given
     embedding = nn.Embedding(words, size, padding_idx=PADDING)
     with torch.no_grad():
         embedding.weight.mul_(0.1)  # else they would stay next to what they are at random, and be learned by heart

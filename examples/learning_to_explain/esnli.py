@@ -18,7 +18,7 @@ SHARES = (0.7, 0.1, 0.2)
 """Of a single file: to learn from, to stop by, to test on."""
 
 _PARTS = (("train", ("train",)), ("validation", ("dev", "val")), ("test", ("test",)))
-_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+_WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")
 
 
 def read_esnli(files: Sequence[Path], seed: int) -> Corpus:

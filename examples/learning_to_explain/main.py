@@ -14,6 +14,7 @@ from examples.common.results import Column, Published
 from examples.common.run import Run
 from examples.learning_to_explain.beer import read_beer
 from examples.learning_to_explain.bert import Pieces
+from examples.learning_to_explain.choosing import SUPERVISED
 from examples.learning_to_explain.encoding import Encoded, Vocabulary, encode
 from examples.learning_to_explain.esnli import read_esnli
 from examples.learning_to_explain.generator import generate
@@ -178,10 +179,13 @@ def write(run: Run, prepared: Prepared, model: Explainer, method: str, metrics: 
         )
         for text, row, guess in zip(corpus.annotated, chosen, predicted, strict=True)
     ]
+    taught = (
+        "people's highlights taught it" if method == SUPERVISED else "nobody told them which words people highlight"
+    )
     summary = (
-        f"A network chose {run.options.k} words of each text, and another predicted from these alone; nobody told them which "
-        f"words people highlight. Method {method}: F1 {metrics['subset_f1']:.2f} against people's highlights, where random "
-        f"choices have {metrics['random_f1']:.2f}."
+        f"A network chose {run.options.k} words of each text, and another predicted from these alone; {taught}. "
+        f"Method {method}: F1 {metrics['subset_f1']:.2f} against people's highlights, where random choices have "
+        f"{metrics['random_f1']:.2f}."
     )
     file = run.options.out / f"{method}.html"
     write_page(file, f"Learning to explain: {corpus.name}", summary, explained, run.options.shown)

@@ -11,15 +11,15 @@ from examples.learning_to_explain.encoding import Encoded
 def subset_metrics(chosen: Tensor, texts: Encoded) -> dict[str, float]:
     """Precision, recall and F1 of chosen words against those that people highlighted, over all words of all texts.
 
-    So as published (Chen et al., ICML 2018; I-MLE paper, table 2), where a precision is of all words chosen. Of texts that
-    are longer than what the network sees, people's words behind that count as missed.
+    So as published (Chen et al., ICML 2018; I-MLE paper, table 2). Of texts that are longer than what the network sees,
+    people's words behind that count as missed.
 
     Args:
         chosen: (N, L) of zeros and ones, or chances.
         texts: N of them, with highlights.
     """
     width = chosen.shape[1]
-    hits = float((chosen * texts.highlight[:, :width]).sum())
+    hits = float((chosen * texts.highlight[:, :width].to(chosen.device)).sum())
     precision = hits / max(1.0, float(chosen.sum()))
     recall = hits / max(1.0, float(texts.highlighted.sum()))
     f1 = 2 * precision * recall / (precision + recall) if hits else 0.0

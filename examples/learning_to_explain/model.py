@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from examples.learning_to_explain.bert import BertScorer
-from examples.learning_to_explain.choosing import Chooser
+from examples.learning_to_explain.choosing import SUPERVISED, Chooser
 from examples.learning_to_explain.encoders import ConvScorer, TransformerScorer, make_embedding
 from examples.learning_to_explain.encoding import Encoded
-
 
 AIMLE = ("initial_beta", "step", "target_norm")
 """Options that are arguments of the adaptive method."""
@@ -81,6 +80,10 @@ class Explainer(nn.Module):
     def loss(self, texts: Encoded) -> Tensor:
         """What training minimises: the mean loss over texts and samples."""
         theta = self.theta(texts)
+        if self.chooser.method == SUPERVISED:
+            chosen = self.chooser.best(theta.detach(), texts.mask, texts.k).unsqueeze(1)
+            taught = functional.binary_cross_entropy_with_logits(theta, texts.highlight.to(theta.dtype), texts.mask)
+            return self.losses(texts, chosen).mean() + taught
         if self.chooser.method != "score":
             return self.losses(texts, self.chooser(theta, texts.mask, texts.k)).mean()
         with torch.no_grad():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from examples.common.options import Parser, positive, positive_number
 from examples.learning_to_explain.beer import ASPECTS
-from examples.learning_to_explain.choosing import METHODS, NOISES
+from examples.learning_to_explain.choosing import METHODS, NOISES, SUPERVISED
 
 _PUBLISHED: dict[str, Any] = {
     "encoder": "conv",
@@ -103,14 +104,16 @@ def parse() -> tuple[Parser, argparse.Namespace]:
     add("--step", type=positive_number, help="by which AIMLE's beta moves; default: as of the library")
     add("--target-norm", type=positive_number, help="of AIMLE; default: as of the library")
     add("--shown", type=positive, default=200, metavar="N", help="texts on the page; default 200")
-    preset = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    preset.add_argument("--preset")
-    parser.set_defaults(**PRESETS.get(preset.parse_known_args()[0].preset or "", {}))
+    parser.set_defaults(**PRESETS.get(parser.parse_args().preset, {}))
     options = parser.parse()
     if options.preset and options.preset.startswith("esnli") != bool(options.esnli):
         parser.error(
             f"--preset {options.preset}: expected {'--esnli' if 'esnli' in options.preset else 'beers'} as data"
         )
+    if options.beer and SUPERVISED in options.methods:
+        parser.error(f"--method {SUPERVISED}: needs highlights in the texts to learn from, which --beer has not")
+    if options.kernel % 2 == 0:
+        parser.error(f"--kernel: expected an odd number, got {options.kernel}")
     if options.filters % 4 and options.encoder == "transformer":
         parser.error(f"--filters: expected a multiple of 4 for a transformer, got {options.filters}")
     _fill(options)
@@ -148,7 +151,7 @@ def _k(text: str) -> str:
 
 
 def _encoder(text: str) -> str:
-    if text not in ("conv", "transformer") and not text.removeprefix("bert:") != text[5:] and text[5:]:
+    if text not in ("conv", "transformer") and not re.fullmatch("bert:.+", text):
         raise argparse.ArgumentTypeError(f"expected conv, transformer or bert:NAME, got {text!r}")
     return text
 

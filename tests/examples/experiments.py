@@ -22,4 +22,13 @@ class Experiment:
     interrupt: int = 1
 
 
-EXPERIMENTS = (Experiment("custom_solver", "custom", metrics=("exact_match", "value"), interrupt=2),)
+EXPERIMENTS = (
+    Experiment("custom_solver", "custom", metrics=("exact_match", "value"), interrupt=2),
+    Experiment(
+        "learning_to_explain",
+        "explain",
+        quick=("--method", "imle,score"),
+        metrics=("subset_precision", "subset_recall", "subset_f1", "random_f1"),
+        interrupt=4,
+    ),
+)
