@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 
 EXPERIMENTS := warcraft roads custom explain
 
-.PHONY: help $(EXPERIMENTS) test quick check wheel bench bench-parts clean
+.PHONY: help $(EXPERIMENTS) results test quick check wheel bench bench-parts clean
 
 help:
 	@echo "make warcraft   train the Warcraft example, results in runs/warcraft"
@@ -15,6 +15,7 @@ help:
 	@echo "make custom     run the example of a solver of one's own"
 	@echo "make explain    choose the words that explain, results in runs/learning_to_explain"
 	@echo "                options for all of these: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
+	@echo "make results    make docs/results.md of docs/results; ARGS=\"runs/warcraft\" stores that run first"
 	@echo "make test       all tests"
 	@echo "make quick      the tests that take no more than a few seconds each"
 	@echo "make check      linter, formatter, types and whether all that is public has one, import contracts"
@@ -31,6 +32,9 @@ explain: DIR := learning_to_explain
 
 $(EXPERIMENTS): $(VENV)/.examples
 	$(RUN) examples/$(DIR) $(ARGS)
+
+results: $(VENV)/.examples
+	$(RUN) -m examples.results $(ARGS)
 
 test: $(VENV)/.dev
 	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile

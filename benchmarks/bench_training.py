@@ -50,9 +50,7 @@ def profile(size: int, batch: int, samples: int, steps: int, device: str) -> dic
     torch.manual_seed(0)
     maps = generate(batch * steps, size, seed=(0, 0))
     model = SolverModel(size, samples=samples, beta=6.0, temperature=0.01, workers=None, seed=0)
-    training = Training(
-        model, device=torch.device(device), lr=1e-3, schedule="cycle", batch_size=batch, seed=0, settings={}
-    )
+    training = Training(model, device=torch.device(device), lr=1e-3, schedule="cycle", batch_size=batch, seed=0)
     training.fit(maps, None, Budget(1), title="warm-up")
     profiler = cProfile.Profile()
     profiler.enable()

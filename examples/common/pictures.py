@@ -51,8 +51,10 @@ def draw_curves(results: Results, xlabel: str = "epoch", ylabel: str = "", title
                 title=column.title if ylabel else title or None,
                 axes=axes,
             )
-        if axes is not panels[0] and axes.get_legend():
+        if axes.get_legend():
             axes.get_legend().remove()
+    if len(results.methods) > 1:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
     return figure
 
 

@@ -95,11 +95,11 @@ class Results:
         return [row.metrics[metric] for row in self.rows if row.method == method and metric in row.metrics]
 
 
-def write_results(folder: Path, results: Results) -> Path:
-    """Writes `results.json`, whole or not at all; numbers that are not finite become null. Returns where."""
+def write_results(folder: Path, results: Results, name: str = FILE) -> Path:
+    """Writes the file `name`, whole or not at all; numbers that are not finite become null. Returns where."""
     text = json.dumps(_finite(asdict(results)), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    write_whole(folder / FILE, lambda path: path.write_text(text, encoding="utf-8"))
-    return folder / FILE
+    write_whole(folder / name, lambda path: path.write_text(text, encoding="utf-8"))
+    return folder / name
 
 
 def read_results(file: Path) -> Results:

@@ -107,11 +107,11 @@ class Run:
         write_results(self.options.out, self.results)
 
     def finish(self, pictures: Sequence[str] = ()) -> None:
-        """Prints the table, and writes it as `OUT/results.md` beside `OUT/results.json`, which names the pictures."""
+        """Prints the table, and writes it as `OUT/table.md` beside `OUT/results.json`, which names the pictures."""
         self.results.pictures = list(pictures)
         text = table(self.results)
         print(text)
-        (self.options.out / "results.md").write_text(text + "\n", encoding="utf-8")
+        (self.options.out / "table.md").write_text(text + "\n", encoding="utf-8")
         print(f"results: {write_results(self.options.out, self.results)}")
 
     def _take_up(self) -> None:

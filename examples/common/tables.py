@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from examples.common.results import Column, Results
 
@@ -27,14 +27,14 @@ def cell(values: Sequence[float], column: Column) -> str:
 
 def table(results: Results) -> str:
     """The results of a run: a row for each method, means and standard deviations over seeds."""
-    rows = {
-        method: [cell(results.values(method, name), column) for name, column in results.columns.items()]
+    rows = [
+        (method, [cell(results.values(method, name), column) for name, column in results.columns.items()])
         for method in results.methods
-    }
+    ]
     return markdown(("method", *(column.title for column in results.columns.values())), rows)
 
 
-def markdown(head: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+def markdown(head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
     """A table whose rows begin with their names."""
-    lines = [head, ["---"] * len(head), *([name, *cells] for name, cells in rows.items())]
+    lines = [head, ["---"] * len(head), *([name, *cells] for name, cells in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from examples.common.methods import make_estimator
 from imle_adapters import ShortestPathAdapter
-from imle_solvers import IMLE, Normal, SolverLayer, Target
+from imle_solvers import Normal, SolverLayer
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Routes:
     def __getitem__(self, rows: Tensor | slice) -> Routes:
         return Routes({name: nodes[rows] for name, nodes in self.ends.items()}, self.edges[rows])
 
+    def to(self, device: str) -> Routes:
+        """The same, on a device."""
+        return Routes({name: nodes.to(device) for name, nodes in self.ends.items()}, self.edges.to(device))
+
 
 class RoadCosts(torch.nn.Module):
     """A positive cost for each road, 1 to begin with, and the layer that finds routes by them."""
@@ -45,18 +50,23 @@ class RoadCosts(torch.nn.Module):
         """(E,)."""
         return functional.softplus(self.raw)
 
+    def costs_of(self, ends: dict[str, Tensor]) -> Tensor:
+        """The same costs for each trip, (N, E)."""
+        return self.costs().expand(len(ends["source"]), -1)
+
     def forward(self, ends: dict[str, Tensor]) -> Tensor:
         """Routes between these ends, (N, E)."""
-        routes: Tensor = self.layer(self.costs().expand(len(ends["source"]), -1), **ends)
+        routes: Tensor = self.layer(self.costs_of(ends), **ends)
         return routes
 
 
-def make_layer(adapter: ShortestPathAdapter, options: argparse.Namespace) -> SolverLayer:
-    """The layer that finds routes."""
-    estimator = IMLE(
-        Normal(),
-        Target(beta=options.beta),
-        input_noise_temperature=options.temperature,
-        target_noise_temperature=options.temperature,
+def make_layer(adapter: ShortestPathAdapter, method: str, options: argparse.Namespace) -> SolverLayer:
+    """The layer that finds routes, differentiated by a method of `examples.common.methods`."""
+    estimator = make_estimator(
+        method,
+        noise=Normal(),
+        beta=options.beta,
+        temperature=options.temperature,
+        projection="norm",  # all costs are the same to begin with, and have no standard deviation
     )
     return SolverLayer(adapter, estimator=estimator, num_workers=options.workers)

@@ -10,6 +10,8 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from examples.common.checkpoints import Checkpoint
+from examples.common.methods import make_loss
 from examples.common.progress import progress_bar
 from examples.road_network.model import RoadCosts, Routes
 
@@ -33,7 +35,8 @@ def score(model: RoadCosts, routes: Routes, true_costs: Tensor, used: Tensor) ->
     with torch.no_grad():
         predicted, costs = model(routes.ends), model.costs()
     excess = ((predicted - routes.edges) * true_costs).sum(1)
-    rank = spearmanr(costs[used], true_costs[used]).statistic if costs[used].std() > 0 else 0.0
+    learned, true = costs[used].cpu(), true_costs[used].cpu()
+    rank = spearmanr(learned, true).statistic if learned.std() > 0 else 0.0
     return Score(
         (predicted == routes.edges).all(1).double().mean().item(),
         (excess <= 1e-6 * true_costs.sum()).double().mean().item(),
@@ -41,23 +44,34 @@ def score(model: RoadCosts, routes: Routes, true_costs: Tensor, used: Tensor) ->
     )
 
 
-def train(model: RoadCosts, routes: Routes, options: argparse.Namespace, evaluate: Callable[[], Score]) -> list[Score]:
+def train(
+    model: RoadCosts,
+    routes: Routes,
+    method: str,
+    options: argparse.Namespace,
+    evaluate: Callable[[], Score],
+    checkpoint: Checkpoint,
+) -> list[Score]:
     """Trains, and returns the scores before and after each epoch."""
     optimizer = torch.optim.Adam(model.parameters(), lr=options.lr)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, total_iters=options.epochs)
-    scores = [evaluate()]
-    with progress_bar("training", total=options.epochs) as bar:
-        for _ in range(options.epochs):
+    differences = make_loss(method, model.layer, lambda found, routes: (found - routes).abs().sum(1))
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    scores = [Score(*score) for score in checkpoint.restore(parts).get("scores", [])] or [evaluate()]
+    with progress_bar(f"training, {method}", total=options.epochs) as bar:
+        bar.update(len(scores) - 1)
+        while len(scores) <= options.epochs:
             model.train()
             for rows in torch.randperm(len(routes.edges)).split(50):
                 observed = routes[rows]
                 # The sum, not the mean: the step of the target is then beta, in units of cost, for any batch.
-                loss = (model(observed.ends) - observed.edges).abs().sum()
+                mean = differences(model.costs_of(observed.ends), observed.edges, **observed.ends)
                 optimizer.zero_grad()
-                loss.backward()
+                (mean * len(rows)).backward()
                 optimizer.step()
             schedule.step()
             scores.append(evaluate())
+            checkpoint.save(parts, scores=[list(score) for score in scores])
             bar.update()
             bar.set_postfix_str(f"cost-optimal {scores[-1].optimal:.1%}, rank correlation {scores[-1].rank:.2f}")
     return scores

@@ -15,20 +15,28 @@ import contextlib
 
 import torch
 
-from examples.common.pictures import save_picture
-from examples.warcraft.compare import Result, chart, result_of, solves_of, table, write_table
+from examples.common.checkpoints import Checkpoint
+from examples.common.options import seeds_of
+from examples.common.pictures import draw_comparison, save_picture
+from examples.common.results import Column
+from examples.common.run import Run
 from examples.warcraft.files import read, write
 from examples.warcraft.generator import generate
 from examples.warcraft.maps import SPLITS, Maps
-from examples.warcraft.methods import PLAIN
-from examples.warcraft.model import PlainModel, SolverModel
+from examples.warcraft.model import PLAIN, PlainModel, SolverModel
 from examples.warcraft.options import parse
 from examples.warcraft.picture import draw
+from examples.warcraft.published import published
 from examples.warcraft.training import Budget, Training
 from imle_solvers import Executor, RayExecutor
 
-# The options that decide the numbers of a run, on which a resumed one must agree.
-DECISIVE = ["size", "method", "seed", "train_maps", "batch_size", "lr", "schedule", "samples", "beta", "temperature"]
+COLUMNS = {
+    "optimal": Column("cost-optimal", ".1%"),
+    "exact": Column("exact match", ".1%"),
+    "optimal_before": Column("cost-optimal before training", ".1%", deviation=False),
+    "seconds": Column("seconds of training", ".0f", deviation=False),
+    "solves": Column("solves in training", ".0f", deviation=False),
+}
 
 
 def load_maps(options: argparse.Namespace) -> dict[str, Maps]:
@@ -46,7 +54,9 @@ def load_maps(options: argparse.Namespace) -> dict[str, Maps]:
     }
 
 
-def start_training(options: argparse.Namespace, method: str, seed: int, executor: Executor | None) -> Training:
+def start_training(
+    options: argparse.Namespace, method: str, seed: int, checkpoint: Checkpoint | None, executor: Executor | None
+) -> Training:
     """A new training of the layer, which solves where `executor` says, or of the plain network."""
     torch.manual_seed(seed)
     model: SolverModel | PlainModel
@@ -70,8 +80,7 @@ def start_training(options: argparse.Namespace, method: str, seed: int, executor
         schedule=options.schedule,
         batch_size=options.batch_size,
         seed=seed,
-        settings={"maps": "real" if options.data else "generated"}
-        | {name: getattr(options, name) for name in DECISIVE},
+        checkpoint=checkpoint,
     )
 
 
@@ -90,72 +99,78 @@ def main() -> None:
                 write(options.write, split, maps[split])
             print(f"maps: {options.write}/{options.size}x{options.size}")
             return
+        run = Run(
+            parser,
+            options,
+            title="Warcraft",
+            about="Costs of terrain from images, learned from cheapest paths; shares of held-out maps. Cost-optimal: "
+            "the prediction is a path that costs no more than the best. Exact match: it is the labelled path, of which "
+            "there is often more than one. The method none is a plain ResNet18 with the time of the slowest other.",
+            columns=COLUMNS,
+            published=published(options),
+            free=["epochs", "workers", "ray", "no_baseline"],
+        )
         executor = RayExecutor(options.ray, options.workers) if options.ray else None
-        if not options.compare:
-            training = start_training(options, options.method, options.seed, executor)
-        if options.resume:
-            training.resume(options.resume)
-        if options.save:
-            options.save.parent.mkdir(parents=True, exist_ok=True)
+        for method in options.methods:
+            start_training(options, method, options.seed, None, executor)  # says what is wrong with options
     except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
     with executor or contextlib.nullcontext():
         try:
-            if options.compare:
-                compare(options, maps, executor)
-            else:
-                train_and_draw(options, maps, training)
+            train_and_draw(options, maps, run, executor)
         except ConnectionError as error:
             parser.error(f"--ray: {error}")
 
 
-def train_and_draw(options: argparse.Namespace, maps: dict[str, Maps], training: Training) -> None:
-    """Trains one method, and the plain network for the same time; draws both."""
-    test, name = maps["test"], title(options.method)
-    print(f"{len(maps['train'])} maps of {options.size}x{options.size} to train on, {len(test)} held out to test on")
-    report(name, training, test, "resumed" if options.resume else "before training")
-    training.fit(maps["train"], maps["val"], Budget(options.epochs), title=name, save=options.save)
-    report(name, training, test, "after training")
-    trainings = {name: training}
+def train_and_draw(options: argparse.Namespace, maps: dict[str, Maps], run: Run, executor: Executor | None) -> None:
+    """Trains all methods for the same epochs, the plain network for the time of the slowest; tabulates and draws."""
+    train, test, side = maps["train"], maps["test"], f"{options.size}x{options.size}"
+    print(f"{len(train)} maps of {side} to train on, {len(test)} held out to test on")
+    methods = sorted(options.methods, key=lambda method: method == PLAIN)
+    single = len(methods) * options.seeds == 1
+    if single and not options.no_baseline and PLAIN not in methods:
+        methods.append(PLAIN)
+    shown: dict[str, Training] = {}
+    for seed in seeds_of(options):
+        slowest = 0.0
+        for method in methods:
+            name = title(method) + (f", seed {seed}" if options.seeds > 1 else "")
+            # What trains for a time never gives the same numbers twice, and starts anew in a resumed run.
+            timed = method == PLAIN and slowest > 0
+            checkpoint = None if timed else run.checkpoint(method, seed)
+            training = start_training(options, method, seed, checkpoint, executor)
+            before = report(name, training, test, "before training")
+            training.fit(train, maps["val"], Budget(options.epochs, slowest if timed else 0.0), title=name)
+            after = report(name, training, test, "after training")
+            report_layer(training)
+            history = training.history
+            slowest = max(slowest, history[-1].seconds)
+            last = {"seconds": history[-1].seconds, "solves": history[-1].solves}
+            metrics = dict(zip(("exact", "optimal", "exact_before", "optimal_before"), after + before, strict=True))
+            curves = {curve: [getattr(point, curve) for point in history] for curve in ("exact", "optimal", "seconds")}
+            run.add(method, seed, metrics | last, curves)
+            if seed == options.seed and method in (methods[0], PLAIN):
+                shown[title(method)] = training
+            elif isinstance(training.model, SolverModel):
+                training.model.layer.close()
+    pictures = [save_picture(draw(shown, test), options.out, "warcraft")]
+    if not single:
+        bars = {name: COLUMNS[name] for name in ("optimal", "exact", "seconds")}
+        heading = f"{len(train)} maps of {side}, {options.epochs} epochs, seeds: {options.seeds}"
+        pictures.append(save_picture(draw_comparison(run.results, bars, heading), options.out, "compare"))
+    run.finish(pictures)
+
+
+def report(name: str, training: Training, test: Maps, when: str) -> tuple[float, float]:
+    """Prints exact match and cost-optimal, and returns them."""
+    exact, optimal = training.score(test)
+    print(f"{name}, {when}: exact match {exact:.1%}, cost-optimal {optimal:.1%}")
+    return exact, optimal
+
+
+def report_layer(training: Training) -> None:
+    """Prints how the layer did, where there is one."""
     if isinstance(training.model, SolverModel):
         print(f"layer: {training.model.layer.stats()}")
         shares = ", ".join(f"{point.skipped:.0%}" for point in training.history[1:])
         print(f"layer: solves that were known without solving, by epoch: {shares}")
-        if not options.no_baseline:
-            plain = start_training(options, PLAIN, options.seed, None)
-            report(title(PLAIN), plain, test, "before training")
-            budget = Budget(options.epochs, seconds=training.history[-1].seconds)
-            plain.fit(maps["train"], maps["val"], budget, title=title(PLAIN))
-            report(title(PLAIN), plain, test, "after training")
-            trainings[title(PLAIN)] = plain
-    save_picture(draw(trainings, test), options.out, "warcraft")
-
-
-def compare(options: argparse.Namespace, maps: dict[str, Maps], executor: Executor | None) -> None:
-    """Trains several methods for the same epochs, the plain network for the time of the slowest; tabulates and draws.
-
-    The learning curve is not measured on the way, so that the time and the solves are those of training.
-    """
-    results: dict[str, list[Result]] = {method: [] for method in options.compare}
-    for seed in range(options.seed, options.seed + options.seeds):
-        for method in sorted(options.compare, key=lambda method: method == PLAIN):
-            training = start_training(options, method, seed, executor)
-            slowest = max((runs[-1].seconds for runs in results.values() if runs), default=None)
-            budget = Budget(options.epochs, seconds=slowest if method == PLAIN else None)
-            training.fit(maps["train"], None, budget, title=f"{method}, seed {seed}")
-            results[method].append(result_of(training, maps["test"], solves_of(training)))
-            if isinstance(training.model, SolverModel):
-                training.model.layer.close()
-    text = table(results)
-    print(text)
-    print(f"table: {write_table(text, options.out)}")
-    counts = f"{len(maps['train'])} maps of {options.size}x{options.size}, {options.epochs} epochs"
-    save_picture(
-        chart(results, f"{counts}, {options.seeds} seed{'s' if options.seeds > 1 else ''}"), options.out, "compare"
-    )
-
-
-def report(name: str, training: Training, test: Maps, when: str) -> None:
-    """Prints both metrics."""
-    exact, optimal = training.score(test)
-    print(f"{name}, {when}: exact match {exact:.1%}, cost-optimal {optimal:.1%}")

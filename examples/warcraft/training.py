@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from tqdm import tqdm
 
+from examples.common.checkpoints import Checkpoint
 from examples.common.progress import progress_bar
 from examples.warcraft.maps import Maps, cost_optimal, exact_match
 from examples.warcraft.model import PlainModel, SolverModel
@@ -29,6 +29,7 @@ class Point:
         exact: share of maps whose predicted mask is the labelled path.
         optimal: share of maps whose predicted mask is a path as cheap as the labelled one.
         skipped: share of the solves since the last point, forward and backward, that were known without solving.
+        solves: in training so far, forward and backward.
     """
 
     epochs: float
@@ -36,18 +37,24 @@ class Point:
     exact: float
     optimal: float
     skipped: float = math.nan
+    solves: int = 0
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: a number of epochs, or instead a time, so that two networks can have the same."""
+    """How long to train: a number of epochs, or instead a time, so that two networks can have the same.
+
+    Attributes:
+        epochs: passes over the training maps.
+        seconds: of training, in place of epochs; 0: by epochs.
+    """
 
     epochs: int
-    seconds: float | None = None
+    seconds: float = 0.0
 
     def share(self, epochs: float, seconds: float) -> float:
         """The share of the budget that is used up."""
-        return epochs / self.epochs if self.seconds is None else seconds / self.seconds
+        return seconds / self.seconds if self.seconds else epochs / self.epochs
 
 
 def _steps(share: float) -> float:
@@ -77,7 +84,7 @@ class Training:
         schedule: one of `SCHEDULES`.
         batch_size: maps per step.
         seed: of the order of the maps.
-        settings: what decides the numbers of the run; a file that was saved under other settings is refused.
+        checkpoint: where the state is kept after each epoch, and from where it is taken up; None: nowhere.
     """
 
     def __init__(
@@ -89,18 +96,18 @@ class Training:
         schedule: str,
         batch_size: int,
         seed: int,
-        settings: dict[str, Any],
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.model = model.to(device)
         self.device = device
         self.lr, self.schedule = lr, SCHEDULES[schedule]
         self.batch_size = batch_size
-        self.settings = settings
+        self.checkpoint = checkpoint
         self.optimizer = torch.optim.Adam(model.parameters(), lr=lr)
         self.order = Generator().manual_seed(seed)
         self.history: list[Point] = []
 
-    def fit(self, train: Maps, val: Maps | None, budget: Budget, *, title: str, save: Path | None = None) -> None:
+    def fit(self, train: Maps, val: Maps | None, budget: Budget, *, title: str) -> None:
         """Trains until the budget is used up.
 
         Args:
@@ -108,8 +115,13 @@ class Training:
             val: maps to measure the learning curve on; None: it is not measured, and NaN.
             budget: in all, what was spent before a resume included.
             title: of the progress bar.
-            save: where the state is written after each epoch.
+
+        Raises:
+            ValueError: the checkpoint cannot be taken up.
         """
+        if self.checkpoint and not self.history:
+            saved = self.checkpoint.restore(self._parts())
+            self.history = [Point(**point) for point in saved.get("history", [])]
         if not self.history:
             self.history.append(Point(0, 0, *self._curve(val)))
         with progress_bar(title, total=100) as bar:
@@ -118,10 +130,18 @@ class Training:
                 epochs, seconds = self._epoch(train, budget, bar)
                 rows, known = self._solves()[0] - rows, self._solves()[1] - known
                 skipped = known / rows if rows else math.nan
-                self.history.append(Point(epochs, seconds, *self._curve(val), skipped))
-                if save:
-                    self.save(save)
+                solves = self.history[-1].solves + rows
+                self.history.append(Point(epochs, seconds, *self._curve(val), skipped, solves))
+                if self.checkpoint:
+                    self.checkpoint.save(self._parts(), history=[asdict(point) for point in self.history])
             bar.update(100 - bar.n)
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "order": self.order,
+        }  # the layer's noise is the model's
 
     def _epoch(self, train: Maps, budget: Budget, bar: tqdm[Any]) -> tuple[float, float]:
         """Trains for an epoch, or for what is left of the budget; returns epochs and seconds so far."""
@@ -179,40 +199,3 @@ class Training:
     def _input(self, maps: Maps, rows: Tensor) -> Tensor:
         images = torch.from_numpy(maps.images[rows.numpy()]).to(self.device)  # NumPy takes a tensor of one for an int
         return images.permute(0, 3, 1, 2).float() / 255
-
-    def save(self, file: Path) -> None:
-        """Writes all that `resume` needs."""
-        state = {
-            "settings": self.settings,
-            "model": self.model.state_dict(),  # that of the layer included: the state of its noise
-            "optimizer": self.optimizer.state_dict(),
-            "order": self.order.get_state(),
-            "history": [asdict(point) for point in self.history],
-        }
-        # Not half a file if the run is interrupted here.
-        partial = file.with_name(file.name + ".partial")
-        torch.save(state, partial)
-        partial.replace(file)
-
-    def resume(self, file: Path) -> None:
-        """Goes on where the run that saved the file was.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file is not one of this example's, or was saved under other settings.
-        """
-        if not file.is_file():
-            raise FileNotFoundError(f"expected a file saved by --save, found nothing at {file}")
-        try:
-            state = torch.load(file, weights_only=True, map_location=self.device)
-            settings = state["settings"]
-        except Exception as error:  # torch raises many kinds, and none says which file
-            raise ValueError(f"{file} is not a file saved by --save") from error
-        if differing := [name for name in self.settings if settings.get(name) != self.settings[name]]:
-            saved = ", ".join(f"{name} = {settings.get(name)}" for name in differing)
-            here = ", ".join(f"{name} = {self.settings[name]}" for name in differing)
-            raise ValueError(f"{file} was saved with {saved}, this run has {here}; give the same options")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.order.set_state(state["order"].cpu())
-        self.history = [Point(**point) for point in state["history"]]

@@ -62,7 +62,7 @@ def plot_curves(
             (np.arange(len(values)) if at is None else at)[known],
             values[known],
             color=COLOURS[index % len(COLOURS)],
-            linestyle=_STYLES[(index // len(COLOURS) + index) % len(_STYLES)],
+            linestyle=_STYLES[index % len(_STYLES)],  # four styles, seven colours: 28 lines
             marker="o" if known.sum() <= 30 else None,
             markersize=3.5,
             label=name,

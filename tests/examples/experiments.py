@@ -23,6 +23,9 @@ class Experiment:
 
 
 EXPERIMENTS = (
+    # Without its baseline, which trains for a time, not for a number of epochs.
+    Experiment("warcraft", "warcraft", quick=("--no-baseline",), metrics=("exact", "optimal", "seconds", "solves")),
+    Experiment("road_network", "roads", metrics=("exact", "optimal", "rank"), interrupt=2),
     Experiment("custom_solver", "custom", metrics=("exact_match", "value"), interrupt=2),
     Experiment(
         "learning_to_explain",

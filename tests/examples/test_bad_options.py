@@ -13,16 +13,14 @@ import pytest
         (["--epochs", 0], "--epochs: expected a whole number of at least 1, got '0'"),
         (["--samples", "x"], "--samples: expected a whole number of at least 1, got 'x'"),
         (["--lr", -1], "--lr: expected a number above 0, got '-1'"),
-        (["--quick", "--save", "."], "--save: expected a file, got the folder ."),
         (["--seed", -1], "--seed: expected a whole number from 0 to .*, got '-1'"),
         (["--quick", "--beta", 0], "beta must be positive and finite, got 0.0"),
         (["--quick", "--workers", -2], "num_workers must be 0 .* got -2"),
         (["--device", "abacus"], "--device abacus: "),
         (["--data", "nowhere"], "expected nowhere/12x12, .* found in nowhere: no such folder"),
         (["--write", "a", "--data", "b"], "leave out --data"),
-        (["--compare", "imle,magic"], "--compare: unknown method 'magic'; expected all, or some of imle,aimle,"),
-        (["--compare", "all", "--save", "x"], "leave out --save and --resume"),
-        (["--quick", "--resume", "nothing.pt"], "expected a file saved by --save, found nothing at nothing.pt"),
+        (["--method", "imle,magic"], "--method: unknown method 'magic'; expected all, or some of imle,aimle,"),
+        (["--seeds", 0], "--seeds: expected a whole number of at least 1, got '0'"),
     ],
 )
 def test_warcraft_says_what_is_wrong(call, arguments, message):
