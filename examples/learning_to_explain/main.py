@@ -67,8 +67,8 @@ def main() -> None:
         options,
         title=f"Learning to explain: {corpus.name}",
         about=f"{len(corpus.train)} texts to learn from, {len(corpus.validation)} to stop by, {len(corpus.test)} to "
-        f"test on; {options.k} words are chosen of each. Test error is the {wrong}; precision, recall and F1 are those of "
-        f"chosen words against people's highlights in {len(corpus.annotated)} texts that were not learned from.",
+        f"test on; {options.k} words are chosen of each. Test error is the {wrong}; precision, recall and F1 are "
+        f"those of chosen words against people's highlights in {len(corpus.annotated)} texts not learned from.",
         columns=COLUMNS,
         published=published(options),
         free=("shown",),

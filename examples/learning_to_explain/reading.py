@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,8 @@ def read_vectors(file: Path) -> dict[str, NDArray[Any]]:
         FileNotFoundError, ValueError: as `read_lines`; a line is not a word and as many numbers as the first has.
     """
     lines = read_lines(file, "word vectors")
-    start = 1 if len(lines) > 1 and len(lines[0].split()) == 2 else 0
-    size = len(lines[start].rstrip().split(" ")) - 1
+    head = re.fullmatch(r"\d+ (\d+)", lines[0].strip()) if len(lines) > 1 else None
+    start, size = (1, int(head[1])) if head else (0, len(lines[0].rstrip().split(" ")) - 1)
     vectors = {}
     for number, line in enumerate(lines[start:], start + 1):
         word, *numbers = line.rstrip().rsplit(" ", size) if size > 0 else [line]

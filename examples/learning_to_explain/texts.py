@@ -71,10 +71,11 @@ def divide(texts: Sequence[Text], shares: Sequence[float], seed: int) -> list[li
     order = list(groups.values())
     random.Random(seed).shuffle(order)
     parts, start = [], 0
-    for number, share in enumerate(shares):
-        end = len(order) if number == len(shares) - 1 else start + max(1, round(share * len(order)))
+    for number, share in enumerate(shares, 1):
+        rest = len(shares) - number
+        end = min(start + max(1, round(share * len(order))), len(order) - rest) if rest else len(order)
         parts.append([text for group in order[start:end] for text in group])
         start = end
-    if not all(parts):
+    if len(order) < len(shares):
         raise ValueError(f"expected at least {len(shares)} groups of texts to divide, got {len(order)}")
     return parts
