@@ -14,7 +14,7 @@ from examples.learning_to_explain.texts import Corpus, Text, divide
 
 LABELS = ("entailment", "neutral", "contradiction")
 COLUMNS = ("gold_label", "Sentence1_marked_1", "Sentence2_marked_1")
-SHARES = (0.7, 0.1, 0.2)
+SHARES = (0.8, 0.05, 0.15)
 """Of a single file: to learn from, to stop by, to test on."""
 
 _PARTS = (("train", ("train",)), ("validation", ("dev", "val")), ("test", ("test",)))

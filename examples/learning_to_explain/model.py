@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch.nn import functional
 from examples.learning_to_explain.bert import BertScorer
 from examples.learning_to_explain.choosing import SUPERVISED, Chooser
 from examples.learning_to_explain.encoders import ConvScorer, TransformerScorer, make_embedding
-from examples.learning_to_explain.encoding import Encoded
+from examples.learning_to_explain.encoding import UNKNOWN, Encoded
 
 AIMLE = ("initial_beta", "step", "target_norm")
 """Options that are arguments of the adaptive method."""
@@ -51,8 +52,9 @@ class Predictor(nn.Module):
 class Explainer(nn.Module):
     """The network that scores words, the layer that chooses k of them, the network that predicts."""
 
-    def __init__(self, scorer: nn.Module, chooser: Chooser, predictor: Predictor) -> None:
+    def __init__(self, scorer: nn.Module, chooser: Chooser, predictor: Predictor, word_dropout: float) -> None:
         super().__init__()
+        self.word_dropout = word_dropout
         self.scorer, self.chooser, self.predictor = scorer, chooser, predictor
 
     def theta(self, texts: Encoded) -> Tensor:
@@ -78,7 +80,9 @@ class Explainer(nn.Module):
         return (torch.sigmoid(predicted).squeeze(-1) - targets).square()
 
     def loss(self, texts: Encoded) -> Tensor:
-        """What training minimises: the mean loss over texts and samples."""
+        """What training minimises: the mean loss over texts and samples, of which some words are made unknown."""
+        unknown = texts.mask & (torch.rand(texts.mask.shape, device=texts.mask.device) < self.word_dropout)
+        texts = replace(texts, ids=texts.ids.masked_fill(unknown, UNKNOWN))
         theta = self.theta(texts)
         if self.chooser.method == SUPERVISED:
             chosen = self.chooser.best(theta.detach(), texts.mask, texts.k).unsqueeze(1)
@@ -145,4 +149,4 @@ def make_model(
         options.dropout,
         options.predictor == "pair",
     )
-    return Explainer(scorer, chooser, predictor)
+    return Explainer(scorer, chooser, predictor, options.word_dropout)

@@ -68,7 +68,7 @@ def table(rows, columns=COLUMNS):
 
 def test_json_lines_of_pairs(esnli):
     corpus = read_esnli([esnli()], seed=0)
-    assert [len(texts) for texts in (corpus.train, corpus.validation, corpus.test)] == [7, 1, 2]
+    assert [len(texts) for texts in (corpus.train, corpus.validation, corpus.test)] == [8, 1, 1]
     assert corpus.annotated is corpus.test
     text = corpus.train[0]
     assert text.words[1:] == tuple(PAIR["tokens"][1:])
@@ -94,7 +94,7 @@ def test_sentences_that_are_one_field_of_several_lines(esnli):
 WRONG_PAIRS = {
     "truncated": ("dev.jsonl.gz", gzip.compress(json_lines(pairs(9)).encode())[:-30], "truncated gzip file"),
     "not compressed": ("dev.jsonl.gz", b"plain", "compressed by gzip, got something else"),
-    "damaged": ("dev.jsonl.gz", gzip.compress(b"abc" * 9)[:12] + b"\xff" * 40, "got something else"),
+    "damaged": ("dev.jsonl.gz", gzip.compress(b"abc" * 9)[:10] + b"\xff" * 40, "got something else"),
     "wrong encoding": ("dev.jsonl", json_lines([PAIR]).encode() + "{caf\xe9}".encode("latin-1"), "byte 0xe9 in line 2"),
     "empty": ("dev.jsonl", b"", "got an empty file"),
     "empty, compressed": ("dev.jsonl.gz", gzip.compress(b"\n"), "got an empty file"),
