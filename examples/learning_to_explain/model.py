@@ -80,10 +80,9 @@ class Explainer(nn.Module):
         return (torch.sigmoid(predicted).squeeze(-1) - targets).square()
 
     def loss(self, texts: Encoded) -> Tensor:
-        """What training minimises: the mean loss over texts and samples, of which some words are made unknown."""
+        """What training minimises: the mean loss over texts and samples; to the scorer some words are unknown."""
         unknown = texts.mask & (torch.rand(texts.mask.shape, device=texts.mask.device) < self.word_dropout)
-        texts = replace(texts, ids=texts.ids.masked_fill(unknown, UNKNOWN))
-        theta = self.theta(texts)
+        theta = self.theta(replace(texts, ids=texts.ids.masked_fill(unknown, UNKNOWN)))
         if self.chooser.method == SUPERVISED:
             chosen = self.chooser.best(theta.detach(), texts.mask, texts.k).unsqueeze(1)
             taught = functional.binary_cross_entropy_with_logits(theta, texts.highlight.to(theta.dtype), texts.mask)

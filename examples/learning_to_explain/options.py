@@ -94,7 +94,7 @@ def parse() -> tuple[Parser, argparse.Namespace]:
     ):
         add(name, type=positive, default=value, metavar="N", help=f"{text}; default {value}")
     add("--dropout", type=_share, default=0.3, help="default 0.3")
-    add("--word-dropout", type=_share, default=0.1, help="share of words that are made unknown; default 0.1")
+    add("--word-dropout", type=_share, default=0.1, help="share of words unknown to the scorer in training; default 0.1")
     add("--patience", type=positive, default=3, metavar="N", help="epochs without a better validation loss; default 3")
     add("--beta", type=positive_number, help="lambda of I-MLE; default: in units of the scores")
     add("--temperature", type=positive_number, help="of the noise; default: in units of the scores")
