@@ -49,7 +49,7 @@ QUICK = {"train_texts": 200, "test_texts": 60, "epochs": 2, "filters": 16, "hidd
 
 def parse() -> tuple[Parser, argparse.Namespace]:
     """Reads and checks the command line; returns the parser, too, for errors that turn up later."""
-    parser = Parser("learning_to_explain", _TEXT, methods=METHODS, method="imle", epochs=10, lr=3e-3)
+    parser = Parser("learning_to_explain", _TEXT, methods=METHODS, method="aimle", epochs=10, lr=1e-2)
     add = parser.add_argument
     add("--preset", choices=tuple(PRESETS), help="published settings, for options that are not given")
     data = parser.add_mutually_exclusive_group()
@@ -94,7 +94,9 @@ def parse() -> tuple[Parser, argparse.Namespace]:
     ):
         add(name, type=positive, default=value, metavar="N", help=f"{text}; default {value}")
     add("--dropout", type=_share, default=0.3, help="default 0.3")
-    add("--word-dropout", type=_share, default=0.1, help="share of words unknown to the scorer in training; default 0.1")
+    add(
+        "--word-dropout", type=_share, help="of words unknown to the scorer in training; default 0.5 for e-SNLI, else 0"
+    )
     add("--patience", type=positive, default=3, metavar="N", help="epochs without a better validation loss; default 3")
     add("--beta", type=positive_number, help="lambda of I-MLE; default: in units of the scores")
     add("--temperature", type=positive_number, help="of the noise; default: in units of the scores")
@@ -131,6 +133,7 @@ def _fill(options: argparse.Namespace) -> None:
         "k": "3" if generated else "4" if options.esnli else "10",
         "predictor": "pair" if options.esnli else "mean",
         "features": bool(options.esnli),
+        "word_dropout": 0.5 if options.esnli else 0.0,
     }
     if generated:
         defaults |= {"train_texts": 2000, "test_texts": 500}
