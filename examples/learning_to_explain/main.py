@@ -176,6 +176,7 @@ def write(run: Run, prepared: Prepared, model: Explainer, method: str, metrics: 
             frozenset(row.nonzero().flatten().tolist()),
             labels[int(guess.argmax())] if labels else f"{float(guess):.2f}",
             labels[int(text.target)] if labels else f"{text.target:.2f}",
+            wrong=bool(labels) and int(guess.argmax()) != text.target,
         )
         for text, row, guess in zip(corpus.annotated, chosen, predicted, strict=True)
     ]

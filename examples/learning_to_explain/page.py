@@ -20,12 +20,14 @@ class Explained:
         text: with highlights.
         chosen: indices of words.
         predicted, true: as they are to be shown.
+        wrong: whether the prediction is a wrong class.
     """
 
     text: Text
     chosen: frozenset[int]
     predicted: str
     true: str
+    wrong: bool = False
 
     @property
     def agreement(self) -> float:
@@ -55,9 +57,9 @@ def write_page(file: Path, title: str, summary: str, explained: Sequence[Explain
 
 
 def _card(one: Explained) -> str:
-    right = "" if one.predicted == one.true else ' class="wrong"'
+    wrong = ' class="wrong"' if one.wrong else ""
     head = (
-        f"<header><b>{one.agreement:.0%}</b> agreement <span>predicted <em{right}>{html.escape(one.predicted)}</em>"
+        f"<header><b>{one.agreement:.0%}</b> agreement <span>predicted <em{wrong}>{html.escape(one.predicted)}</em>"
         f", true <em>{html.escape(one.true)}</em></span></header>"
     )
     sentences = [range(one.text.second), range(one.text.second, len(one.text.words))]
@@ -86,7 +88,7 @@ _PAGE = Template("""<!DOCTYPE html>
 * { box-sizing: border-box; }
 body { margin: 0; font: 16px/1.7 system-ui, sans-serif; color: #222; background: #f4f4f2; }
 main { max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .5rem; }
+h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .5rem; text-wrap: balance; }
 .legend { position: sticky; top: 0; padding: .6rem 0; background: #f4f4f2; border-bottom: 1px solid #d5d5d0;
   display: flex; flex-wrap: wrap; gap: .3rem 1rem; font-size: .9rem; }
 article { background: #fff; border: 1px solid #e0e0dc; border-radius: 8px; padding: .7rem 1rem; margin: 1rem 0; }
@@ -109,6 +111,7 @@ mark { padding: .05em .25em; border-radius: 4px; color: #fff; }
 <span><mark class="b">purple</mark> chosen by both</span>
 <span><mark class="m">red</mark> by the machine</span>
 <span><mark class="h">blue</mark> by people</span>
+<span><em class="wrong">struck out</em> predicted wrongly</span>
 </div>
 $cards
 </main>

@@ -37,11 +37,11 @@ def draw(results: Results, title: str) -> Figure:
 def _draw_bars(axes: Axes, results: Results, learned: list[str]) -> None:
     methods = results.methods[::-1]
     pairs = [mean_and_deviation(results.values(method, "subset_f1")) for method in methods]
-    errors = [deviation for _, deviation in pairs]
+    errors = [deviation for _, deviation in pairs] if len({row.seed for row in results.rows}) > 1 else None
     colours = [CHOICE if method in learned else RANDOM for method in methods]
     bars = axes.barh(methods, [mean for mean, _ in pairs], 0.65, xerr=errors, capsize=3, color=colours)
     axes.bar_label(bars, [f"{mean:.3f}" for mean, _ in pairs], padding=4, fontsize=9)
     axes.margins(x=0.15)
-    axes.set(xlabel="F1 against people's highlights, on texts that were not learned from")
+    axes.set(xlabel="F1 against people's highlights")
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)

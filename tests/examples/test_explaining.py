@@ -114,7 +114,7 @@ def test_page(tmp_path):
     explained = [
         Explained(text, frozenset({2, 3}), "0.90", "1.00"),
         Explained(text, frozenset({1, 2}), "1.00", "1.00"),
-        Explained(text, frozenset({0, 3}), "0.10", "1.00"),
+        Explained(text, frozenset({0, 3}), "0.10", "1.00", wrong=True),
     ]
     write_page(tmp_path / "page.html", "A & B", "What it is.", explained, shown=9)
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -125,6 +125,7 @@ def test_page(tmp_path):
     kinds = [dict(re.findall('<mark class="(.)">(.*?)</mark>', card)) for card in cards]
     assert kinds[1] == {"h": "so", "b": "good", "m": "indeed"}
     assert html.unescape(kinds[2]["m"]) in ("<b>", "indeed")
+    assert ['class="wrong"' in card for card in cards] == [False, False, True]
     assert all(f".{kind} {{ background: #" in page for kind in "mhb")
     write_page(tmp_path / "page.html", "A", "B.", explained, shown=2)
     fewer = (tmp_path / "page.html").read_text(encoding="utf-8")
