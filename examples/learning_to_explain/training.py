@@ -12,6 +12,7 @@ from torch import Tensor
 from examples.common.checkpoints import Checkpoint
 from examples.common.progress import progress_bar
 from examples.common.stopping import EarlyStopping
+from examples.learning_to_explain.bert import BertScorer
 from examples.learning_to_explain.encoding import Encoded
 from examples.learning_to_explain.metrics import subset_metrics, test_error
 from examples.learning_to_explain.model import Explainer
@@ -54,8 +55,11 @@ def train(
         checkpoint: where the state is kept.
         title: of the progress bar.
     """
-    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(learned, lr=options.lr, eps=1e-7)  # eps as published
+    pretrained = list(model.scorer.body.parameters()) if isinstance(model.scorer, BertScorer) else []
+    known = set(pretrained)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad and parameter not in known]
+    groups = [{"params": learned}, {"params": pretrained, "lr": options.pretrained_lr}]
+    optimizer = torch.optim.Adam(groups if pretrained else learned, lr=options.lr, eps=1e-7)  # eps as published
     stopping = EarlyStopping(options.patience)
     parts = {"model": model, "optimizer": optimizer, "stopping": stopping}
     values = checkpoint.restore(parts)
