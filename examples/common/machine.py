@@ -13,8 +13,13 @@ import imle_solvers
 
 
 def describe(device: str = "cpu") -> dict[str, Any]:
-    """Processor, cores, GPU if it is used, and versions."""
-    machine: dict[str, Any] = {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()}
+    """Processor, cores, threads of torch, GPU if it is used, and versions."""
+    machine: dict[str, Any] = {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),  # by which sums are rounded, and so the numbers of a training decided
+        "system": platform.system(),
+    }
     if torch.device(device).type == "cuda":
         machine["gpu"] = torch.cuda.get_device_name(device)
     return machine | {
@@ -29,7 +34,8 @@ def in_words(machine: dict[str, Any]) -> str:
     words = f"{machine.get('cores', '?')} cores of {machine.get('processor', 'an unknown processor')}"
     if "gpu" in machine:
         words += f", {machine['gpu']}"
-    return f"{words}, torch {machine.get('torch', '?')}"
+    threads = f", threads: {machine['threads']}" if "threads" in machine else ""
+    return f"{words}{threads}, torch {machine.get('torch', '?')}"
 
 
 def _processor() -> str:
