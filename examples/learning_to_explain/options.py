@@ -74,6 +74,12 @@ def parse() -> tuple[Parser, argparse.Namespace]:
         help="words to choose, or a share of each text's, as 20%%; default 3 generated, 4 e-SNLI, 10 beer",
     )
     add("--length", type=positive, metavar="N", help="words of a text that are seen, at most; default 350")
+    add(
+        "--pretrained-lr",
+        type=positive_number,
+        default=2e-5,
+        help="learning rate of a model of bert:NAME; default 2e-5",
+    )
     add("--encoder", type=_encoder, default="conv", help="conv, transformer or bert:NAME (extra hf); default conv")
     add(
         "--predictor", choices=("mean", "pair"), help="mean of chosen words, or sentences compared; default by the data"
