@@ -50,7 +50,7 @@ class ConvScorer(nn.Module):
         """Scores, (B, W)."""
         words = self.dropout(self.embedding(texts.ids))
         if self.features:
-            words = torch.cat([words, texts.features], -1)
+            words = torch.cat([words, texts.features.to(words.dtype)], -1)
         first = torch.relu(self.first(words.transpose(1, 2)))
         whole = torch.relu(self.whole(first.masked_fill(~texts.mask.unsqueeze(1), 0.0).amax(2)))
         near = self.near(first)
@@ -82,7 +82,7 @@ class TransformerScorer(nn.Module):
         """Scores, (B, W)."""
         words = self.embedding(texts.ids)
         if self.features:
-            words = torch.cat([words, texts.features], -1)
+            words = torch.cat([words, texts.features.to(words.dtype)], -1)
         words = self.enter(words) + self.places[: words.shape[1]]
         scores: Tensor = self.last(self.body(words, src_key_padding_mask=~texts.mask)).squeeze(-1)
         return scores

@@ -28,8 +28,8 @@ class Encoded:
     Attributes:
         ids: (N, L), of words; `PADDING` behind a text's end.
         mask: (N, L) bool, true for words.
-        features: (N, L, 3): whether a word is in the second sentence, whether it is in the other sentence, too, and how
-            rare it is.
+        features: (N, L, 3), half precision: whether a word is in the second sentence, whether it is in the other
+            sentence, too, and how rare it is.
         targets: (N,), numbers, or indices of classes.
         k: (N,), how many words may be chosen.
         highlight: (N, L) bool, the words that people chose.
@@ -114,7 +114,7 @@ def encode(
         cut: makes `pieces` and `starts`, as `bert.Pieces.cut` does; words without a start may not be chosen.
     """
     shape = len(texts), length
-    ids, features = np.zeros(shape, np.int64), np.zeros((*shape, FEATURES), np.float32)
+    ids, features = np.zeros(shape, np.int32), np.zeros((*shape, FEATURES), np.float16)
     highlight = np.zeros(shape, bool)
     for row, text in enumerate(texts):
         words = [word.lower() for word in text.words[:length]]

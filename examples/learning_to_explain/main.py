@@ -10,7 +10,7 @@ import torch
 
 from examples.common.options import seeds_of
 from examples.common.pictures import save_picture
-from examples.common.results import Column, Published
+from examples.common.results import Column
 from examples.common.run import Run
 from examples.learning_to_explain.beer import read_beer
 from examples.learning_to_explain.bert import Pieces
@@ -23,6 +23,7 @@ from examples.learning_to_explain.model import Explainer, make_model
 from examples.learning_to_explain.options import parse
 from examples.learning_to_explain.page import Explained, write_page
 from examples.learning_to_explain.picture import draw
+from examples.learning_to_explain.published import published
 from examples.learning_to_explain.reading import read_vectors
 from examples.learning_to_explain.texts import Corpus
 from examples.learning_to_explain.training import Trained, choose, predict, train
@@ -36,8 +37,6 @@ COLUMNS = {
     "untrained_f1": Column("F1 untrained", deviation=False),
     "seconds": Column("seconds of training", ".0f", deviation=False),
 }
-
-PAPER = "I-MLE paper (arXiv 2106.01798), table 2"
 
 
 @dataclass(frozen=True)
@@ -191,14 +190,3 @@ def write(run: Run, prepared: Prepared, model: Explainer, method: str, metrics: 
     file = run.options.out / f"{method}.html"
     write_page(file, f"Learning to explain: {corpus.name}", summary, explained, run.options.shown)
     print(f"page: {file}")
-
-
-def published(options: argparse.Namespace) -> list[Published]:
-    """Published figures, for the data that they are of."""
-    if not options.beer or options.aspect != 1 or options.k != "10":
-        return []
-    differs = "" if options.encoder == "conv" and options.predictor == "mean" else "other networks"
-    return [
-        Published("imle", {"test_error": 0.0271, "subset_precision": 0.4798}, PAPER, differs),
-        Published("l2x", {"test_error": 0.0668, "subset_precision": 0.2665}, PAPER, differs),
-    ]

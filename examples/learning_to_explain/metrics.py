@@ -12,7 +12,8 @@ def subset_metrics(chosen: Tensor, texts: Encoded) -> dict[str, float]:
     """Precision, recall and F1 of chosen words against those that people highlighted, over all words of all texts.
 
     So as published (Chen et al., ICML 2018; I-MLE paper, table 2). Of texts that are longer than what the network sees,
-    people's words behind that count as missed.
+    people's words behind that count as missed. (The published code never counts a chosen word that is not in the
+    vocabulary as a hit.)
 
     Args:
         chosen: (N, L) of zeros and ones, or chances.
@@ -41,7 +42,7 @@ def rarest_words(texts: Encoded, second_only: bool = False) -> Tensor:
         texts: N of them.
         second_only: of the second sentence, where that has so many.
     """
-    rarity = texts.features[..., 2] + second_only * 100 * texts.features[..., 0]
+    rarity = texts.features[..., 2].float() + second_only * 100 * texts.features[..., 0].float()
     order = rarity.masked_fill(~texts.mask, -1.0).argsort(dim=1, descending=True, stable=True)
     return (order.argsort(dim=1) < texts.k.unsqueeze(1)).to(rarity.dtype)
 

@@ -40,7 +40,7 @@ class Predictor(nn.Module):
         """From B texts of W words, and S choices of each, (B, S, W), to (B, S, outputs)."""
         vectors = self.dropout(self.embedding(texts.ids))
         if self.pairs:
-            second = texts.features[:, None, :, 0]
+            second = texts.features[:, None, :, 0].to(vectors.dtype)
             one, other = chosen * (1 - second) @ vectors / 2, chosen * second @ vectors / 2
             pooled = torch.cat([one, other, (one - other).abs(), one * other], -1)
         else:

@@ -49,7 +49,7 @@ QUICK = {"train_texts": 200, "test_texts": 60, "epochs": 2, "filters": 16, "hidd
 
 def parse() -> tuple[Parser, argparse.Namespace]:
     """Reads and checks the command line; returns the parser, too, for errors that turn up later."""
-    parser = Parser("learning_to_explain", _TEXT, methods=METHODS, method="aimle", epochs=10, lr=1e-2)
+    parser = Parser("learning_to_explain", _TEXT, methods=METHODS, method="aimle", epochs=20, lr=1e-2)
     add = parser.add_argument
     add("--preset", choices=tuple(PRESETS), help="published settings, for options that are not given")
     data = parser.add_mutually_exclusive_group()

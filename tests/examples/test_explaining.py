@@ -16,6 +16,7 @@ from examples.learning_to_explain.encoding import PADDING, UNKNOWN, Vocabulary, 
 from examples.learning_to_explain.metrics import random_choice, rarest_words, subset_metrics
 from examples.learning_to_explain.options import PRESETS, parse
 from examples.learning_to_explain.page import Explained, write_page
+from examples.learning_to_explain.published import published
 from examples.learning_to_explain.texts import Text
 
 TEXTS = [
@@ -148,6 +149,15 @@ def test_presets_are_what_was_published_but_for_what_is_given(monkeypatch, tmp_p
     assert (esnli.k, esnli.batch_size, esnli.length, esnli.predictor, esnli.features) == ("3", 256, 150, "mean", False)
     for preset in PRESETS.values():
         assert set(preset) <= set(vars(esnli))
+
+
+def test_published_figures_say_in_what_the_set_up_differs(monkeypatch, tmp_path):
+    as_published = ("--preset", "beer-imle", "--aspect", "1", "--epochs", "20", "--noise", "sog", "--beer", "x")
+    hot = ("--temperature", "10", "--target-temperature", "10")
+    assert [row.differs for row in published(options_of(monkeypatch, tmp_path, *as_published, *hot))] == ["", ""]
+    rows = published(options_of(monkeypatch, tmp_path, *as_published, "--dropout", "0.5"))
+    assert [row.differs for row in rows] == ["dropout, temperature, target_temperature", "dropout"]
+    assert published(options_of(monkeypatch, tmp_path, *as_published, "--k", "5")) == []
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from examples.common.results import read_results
 from examples.learning_to_explain.beer import VECTORS, read_beer
 from examples.learning_to_explain.esnli import COLUMNS, LABELS, read_esnli
 from examples.learning_to_explain.generator import ANYWHERE, OF_ASPECT, SAID, generate
@@ -181,6 +182,16 @@ def test_wrong_reviews_get_one_line(call, beer, replaced, message):
     assert code == 2
     assert len(errors) == 1
     assert re.search(message, errors[0])
+
+
+@pytest.mark.slow
+def test_reviews_are_learned_from_and_published_figures_stand_beside(call, beer, tmp_path):
+    code, _, errors = call("learning_to_explain", "--quick", "--beer", beer(), "--preset", "beer-imle", "--aspect", 1)
+    assert code == 0, errors
+    results = read_results(tmp_path / "out" / "results.json")
+    assert results.values("imle", "subset_recall") == [1.0]  # ten words may be chosen of the three
+    assert [published.metrics["subset_precision"] for published in results.published] == [0.4798, 0.2665]
+    assert "hidden" in results.published[0].differs
 
 
 def test_vectors_with_a_head_and_words_with_spaces(tmp_path):
