@@ -50,11 +50,19 @@ class Predictor(nn.Module):
 
 
 class Explainer(nn.Module):
-    """The network that scores words, the layer that chooses k of them, the network that predicts."""
+    """The network that scores words, the layer that chooses k of them, the network that predicts.
 
-    def __init__(self, scorer: nn.Module, chooser: Chooser, predictor: Predictor, word_dropout: float) -> None:
+    Args:
+        scorer, chooser, predictor: these.
+        word_dropout: share of words that the scorer does not know in training.
+        smoothing: of the labels of classes in training, without which predictions become too sure of themselves.
+    """
+
+    def __init__(
+        self, scorer: nn.Module, chooser: Chooser, predictor: Predictor, word_dropout: float, smoothing: float
+    ) -> None:
         super().__init__()
-        self.word_dropout = word_dropout
+        self.word_dropout, self.smoothing = word_dropout, smoothing
         self.scorer, self.chooser, self.predictor = scorer, chooser, predictor
 
     def theta(self, texts: Encoded) -> Tensor:
@@ -76,7 +84,10 @@ class Explainer(nn.Module):
         predicted = self.predictor(texts, chosen)
         targets = texts.targets.unsqueeze(1).expand(chosen.shape[:2])
         if predicted.shape[-1] > 1:
-            return functional.cross_entropy(predicted.transpose(1, 2), targets, reduction="none")
+            smoothing = self.smoothing if self.training else 0.0
+            return functional.cross_entropy(
+                predicted.transpose(1, 2), targets, reduction="none", label_smoothing=smoothing
+            )
         return (torch.sigmoid(predicted).squeeze(-1) - targets).square()
 
     def loss(self, texts: Encoded) -> Tensor:
@@ -148,4 +159,4 @@ def make_model(
         options.dropout,
         options.predictor == "pair",
     )
-    return Explainer(scorer, chooser, predictor, options.word_dropout)
+    return Explainer(scorer, chooser, predictor, options.word_dropout, options.smoothing)

@@ -23,6 +23,8 @@ _PUBLISHED: dict[str, Any] = {
     "word_dropout": 0.0,
     "least": 1,
     "lr": 1e-3,
+    "decay": False,
+    "smoothing": 0.0,
     "samples": 1,
     "noise": "gumbel",
     "temperature": 1.0,
@@ -99,10 +101,12 @@ def parse() -> tuple[Parser, argparse.Namespace]:
         ("--samples", 1, "choices a text in training"),
     ):
         add(name, type=positive, default=value, metavar="N", help=f"{text}; default {value}")
-    add("--dropout", type=_share, default=0.3, help="default 0.3")
+    add("--dropout", type=_share, default=0.3, help="share of numbers dropped in training; default 0.3")
     add(
         "--word-dropout", type=_share, help="of words unknown to the scorer in training; default 0.5 for e-SNLI, else 0"
     )
+    add("--smoothing", type=_share, default=0.2, help="of the labels of classes in training; default 0.2")
+    add("--decay", action=argparse.BooleanOptionalAction, default=True, help="learning rate falls from epoch to epoch")
     add("--patience", type=positive, default=3, metavar="N", help="epochs without a better validation loss; default 3")
     add("--beta", type=positive_number, help="lambda of I-MLE; default: in units of the scores")
     add("--temperature", type=positive_number, help="of the noise; default: in units of the scores")

@@ -20,6 +20,7 @@ SETUP = {
     "epochs": 20,
     "batch_size": 40,
     "lr": 1e-3,
+    "decay": False,
     "train_texts": None,
     "test_texts": None,
 }

@@ -60,6 +60,7 @@ def train(
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad and parameter not in known]
     groups = [{"params": learned}, {"params": pretrained, "lr": options.pretrained_lr}]
     optimizer = torch.optim.Adam(groups if pretrained else learned, lr=options.lr, eps=1e-7)  # eps as published
+    rates = [group["lr"] for group in optimizer.param_groups]
     stopping = EarlyStopping(options.patience)
     parts = {"model": model, "optimizer": optimizer, "stopping": stopping}
     values = checkpoint.restore(parts)
@@ -79,6 +80,9 @@ def train(
         while len(trained.error) <= options.epochs and not stopping.stop:
             started = time.perf_counter()
             model.train()
+            share = (len(trained.error) - 1) / options.epochs if options.decay else 0.0
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * (1 - share)
             for rows in torch.randperm(len(texts)).split(options.batch_size):
                 loss = model.loss(texts.rows(rows))
                 optimizer.zero_grad()
