@@ -106,7 +106,11 @@ def parse() -> tuple[Parser, argparse.Namespace]:
         "--word-dropout", type=_share, help="of words unknown to the scorer in training; default 0.5 for e-SNLI, else 0"
     )
     add("--smoothing", type=_share, default=0.2, help="of the labels of classes in training; default 0.2")
-    add("--decay", action=argparse.BooleanOptionalAction, default=True, help="learning rate falls from epoch to epoch")
+    add(
+        "--decay",
+        action=argparse.BooleanOptionalAction,
+        help="learning rate falls from epoch to epoch; default: e-SNLI",
+    )
     add("--patience", type=positive, default=3, metavar="N", help="epochs without a better validation loss; default 3")
     add("--beta", type=positive_number, help="lambda of I-MLE; default: in units of the scores")
     add("--temperature", type=positive_number, help="of the noise; default: in units of the scores")
@@ -143,6 +147,7 @@ def _fill(options: argparse.Namespace) -> None:
         "k": "3" if generated else "4" if options.esnli else "10",
         "predictor": "pair" if options.esnli else "mean",
         "features": bool(options.esnli),
+        "decay": bool(options.esnli),
         "word_dropout": 0.5 if options.esnli else 0.0,
     }
     if generated:

@@ -16,7 +16,7 @@ CHOICE, RANDOM = "#7b1fa2", "0.45"
 
 def draw(results: Results, title: str) -> Figure:
     """Draws the curves of both metrics over epochs, means over seeds, and bars of F1, those of baselines in grey."""
-    figure = Figure(figsize=(14, 4.8), layout="constrained")
+    figure = Figure(figsize=(14, 5), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
     learned = list(dict.fromkeys(row.method for row in results.rows if row.curves))
     for axes, name, label in (
@@ -27,8 +27,12 @@ def draw(results: Results, title: str) -> Figure:
             runs = [row.curves[name] for row in results.rows if row.method == method and row.curves]
             means = [statistics.mean(values) for values in zip(*runs, strict=False)]  # as long as the shortest
             plot_curves({method: means}, xlabel="epoch", ylabel=label, axes=axes)
-    if left.get_legend():
-        left.get_legend().remove()
+    handles, names = left.get_legend_handles_labels()
+    for axes in (left, middle):
+        if axes.get_legend():
+            axes.get_legend().remove()
+    if len(names) > 1:
+        figure.legend(handles, names, loc="outside lower left", ncols=len(names))
     _draw_bars(right, results, learned)
     figure.suptitle(title)
     return figure
