@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-EXPERIMENTS := warcraft roads custom explain
+EXPERIMENTS := warcraft roads custom map noise explain
 
 .PHONY: help $(EXPERIMENTS) results test quick check wheel bench bench-parts clean
 
@@ -13,6 +13,8 @@ help:
 	@echo "make warcraft   train the Warcraft example, results in runs/warcraft"
 	@echo "make roads      train the road network example, results in runs/road_network"
 	@echo "make custom     run the example of a solver of one's own"
+	@echo "make map        paths on a map under noise, and the map learned from one; results in runs/map_demo"
+	@echo "make noise      measure noises and gradient estimators, results in runs/noise_study"
 	@echo "make explain    choose the words that explain, results in runs/learning_to_explain"
 	@echo "                options for all of these: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
 	@echo "make results    make docs/results.md of docs/results; ARGS=\"runs/warcraft\" stores that run first"
@@ -28,6 +30,8 @@ help:
 warcraft: DIR := warcraft
 roads: DIR := road_network
 custom: DIR := custom_solver
+map: DIR := map_demo
+noise: DIR := noise_study
 explain: DIR := learning_to_explain
 
 $(EXPERIMENTS): $(VENV)/.examples

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from imle_solvers.adapter import Parallelism as Parallelism
     from imle_solvers.adapter import Solutions as Solutions
     from imle_solvers.adapter import SolverAdapter as SolverAdapter
+    from imle_solvers.calibration.calibrate import calibrate as calibrate
+    from imle_solvers.calibration.callback import CalibrationCallback as CalibrationCallback
+    from imle_solvers.calibration.result import Calibration as Calibration
     from imle_solvers.decorators import AdaptiveTargetDistribution as AdaptiveTargetDistribution
     from imle_solvers.decorators import BaseNoiseDistribution as BaseNoiseDistribution
     from imle_solvers.decorators import BaseTargetDistribution as BaseTargetDistribution
@@ -64,6 +67,9 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "adapter": ("Parallelism", "Solutions", "SolverAdapter"),
+    "calibration.calibrate": ("calibrate",),
+    "calibration.callback": ("CalibrationCallback",),
+    "calibration.result": ("Calibration",),
     "decorators": (
         "AdaptiveTargetDistribution",
         "BaseNoiseDistribution",

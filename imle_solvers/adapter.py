@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -12,8 +13,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from imle_solvers.errors import AdapterError
-from imle_solvers.gaps import Gaps, gaps_of
+from imle_solvers.errors import AdapterError, ImleSolversError
+from imle_solvers.gaps import OPTIMAL_WITHIN, Gaps, gaps_of
 from imle_solvers.layouts import Layout
 from imle_solvers.report import Report
 from imle_solvers.status import Status
@@ -50,7 +51,8 @@ class Solutions:
             anybody else sees them.
         gaps: (N,) by how much of its objective a solution is proven to be worse than the optimum at most:
             |objective - bound| / |objective|, 0 or more, infinity where nothing is proven; rows of failed instances are
-            ignored. Their mean and the worst are in `layer.stats()`. None: 0 of OPTIMAL, infinity of FEASIBLE.
+            ignored. What is OPTIMAL has one within a solver's tolerances, at most 0.001. Their mean and the worst are
+            in `layer.stats()`. None: 0 of OPTIMAL, infinity of FEASIBLE.
     """
 
     values: NDArray[Any]
@@ -128,7 +130,8 @@ class SolverAdapter:
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for the first row whose theta or context cannot be solved.
 
-        Called in the user's process before any work, for the forward and again for the target solve.
+        Called in the user's process before any work, for the forward and again for the target solve. What it raises
+        besides, but for ValueError, is a fault of the adapter's, an `AdapterError`.
 
         Args:
             thetas: (N, *instance_shape), finite.
@@ -258,7 +261,7 @@ def _checked_gap(gap: Any) -> float:
 
 
 def check_gaps(adapter: SolverAdapter, gaps: Gaps, statuses: NDArray[Any]) -> None:
-    """Raises `AdapterError` for the first row that counts as solved but has a gap below 0, or NaN.
+    """Raises `AdapterError` for the first row that is solved with a gap below 0, or NaN, or optimal with a large one.
 
     Args:
         adapter: whose solutions they are.
@@ -270,6 +273,14 @@ def check_gaps(adapter: SolverAdapter, gaps: Gaps, statuses: NDArray[Any]) -> No
         row = int(wrong.argmax())
         raise AdapterError(
             f"{adapter!r}: expected gaps of at least 0, infinity where nothing is proven, got {gaps[row]}", row
+        )
+    wrong = (gaps > OPTIMAL_WITHIN) & (statuses == Status.OPTIMAL)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise AdapterError(
+            f"{adapter!r}: expected a gap of at most {OPTIMAL_WITHIN:g} beside OPTIMAL, got {gaps[row]:g}; return "
+            "Status.FEASIBLE where more may be left",
+            row,
         )
 
 
@@ -299,10 +310,32 @@ def not_finite(adapter: SolverAdapter, value: Any, entry: tuple[int, ...], statu
     )
 
 
+@contextlib.contextmanager
+def calling(adapter: SolverAdapter, method: str) -> Iterator[None]:
+    """Turns what a method of the adapter's raises into `AdapterError`, but for what it says of theta and context.
+
+    Args:
+        adapter: whose method is called within.
+        method: its name.
+
+    Raises:
+        AdapterError: it raised neither an error of this package nor ValueError, of which `InputError` is one.
+    """
+    try:
+        yield
+    except (ImleSolversError, ValueError):
+        raise
+    except Exception as error:
+        raise AdapterError(f"{adapter!r}: {method} failed: {type(error).__name__}: {error}") from error
+
+
 def claims_binary(adapter: SolverAdapter, context: Context) -> bool:
     """What the adapter's `is_binary` says for this context."""
     claim = adapter.is_binary
-    return bool(claim(context) if callable(claim) else claim)
+    if not callable(claim):
+        return claim
+    with calling(adapter, "is_binary"):
+        return bool(claim(context))
 
 
 def check_sense(sense: Any, name: str) -> None:

@@ -20,13 +20,22 @@ class SolveError(ImleSolversError, RuntimeError):
     Attributes:
         failures: one `(instance, sample, status)` for each failed solve, in order.
         timeout: the executor's limit that was reached, in words; None: none, so a TIMEOUT is the adapter's own.
+        crash: how worker processes ended, in words ("with exit code 3", "by SIGSEGV"); None: none did, so CRASHED is
+            the adapter's own.
     """
 
-    def __init__(self, adapter: str, failures: Sequence[tuple[int, int, Status]], timeout: str | None = None) -> None:
-        super().__init__(adapter, failures, timeout)
+    def __init__(
+        self,
+        adapter: str,
+        failures: Sequence[tuple[int, int, Status]],
+        timeout: str | None = None,
+        crash: str | None = None,
+    ) -> None:
+        super().__init__(adapter, failures, timeout, crash)
         self.adapter = adapter
         self.failures: list[tuple[int, int, Status]] = list(failures)
         self.timeout: str | None = timeout
+        self.crash: str | None = crash
 
     def __str__(self) -> str:
         instance, sample, status = self.failures[0]
@@ -35,6 +44,11 @@ class SolveError(ImleSolversError, RuntimeError):
         if status is Status.TIMEOUT and self.timeout is not None:
             help = (
                 f"it took longer than {self.timeout} allows; raise that, or skip such instances with "
+                'on_failure="zero_grad"'
+            )
+        if status is Status.CRASHED and self.crash is not None:
+            help = (
+                f"its worker process ended {self.crash}, twice; solve it alone to see why, or skip such instances with "
                 'on_failure="zero_grad"'
             )
         return f"{self.adapter}: instance {instance}, sample {sample} ended {status.name}{more}: {help}."

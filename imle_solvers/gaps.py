@@ -13,6 +13,10 @@ from imle_solvers.status import Status
 Gaps = NDArray[np.float64]
 """(N,) relative gaps: |objective - bound| / |objective|, 0 of a proven optimum, infinity where nothing is proven."""
 
+OPTIMAL_WITHIN = 1e-3
+"""The largest gap of what is OPTIMAL. Gurobi and HiGHS call a gap of 1e-4 optimal (MIPGap, mip_rel_gap); the rest is
+for those who relate it to the bound, or to what they have rounded."""
+
 
 def gaps_of(statuses: NDArray[Any]) -> Gaps:
     """What statuses say, (N,): OPTIMAL is a gap of 0; of FEASIBLE nothing is proven."""

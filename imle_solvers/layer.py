@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, get_args
@@ -21,7 +21,7 @@ from imle_solvers.executors.base import Executor
 from imle_solvers.executors.by_name import make_executor
 from imle_solvers.executors.serial import SerialExecutor
 from imle_solvers.noise.distributions import resolve_noise
-from imle_solvers.picture import Show, picture_of
+from imle_solvers.picture import Show, check_options, merged_context, picture_of
 from imle_solvers.pytorch.graph_break import graph_break
 from imle_solvers.solving.batch_solver import BatchSolver, OnFailure
 from imle_solvers.solving.clamping import Clamping
@@ -111,7 +111,7 @@ class SolverLayer(nn.Module):
             self._executor.check(adapter)
         self._stats = Stats()
         self._diagnostics = Diagnostics()
-        self._clamping = Clamping()
+        self._clamping: Clamping | None = Clamping()
         self._on_progress: Callable[[int, int], None] | None = None
         self.noise_rank: int | None = None
         if self._owns_executor and executor == "processes":
@@ -183,7 +183,8 @@ class SolverLayer(nn.Module):
         num_samples: int = 100,
         loss: Callable[[Tensor], Tensor] | None = None,
         axes: Axes | None = None,
-        **context: Any,
+        context: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> Axes:
         """Draws one instance, as the adapter lays it out, see `imle_solvers.viz`. Needs the extra `plot`.
 
@@ -199,7 +200,8 @@ class SolverLayer(nn.Module):
             loss: for "gradient": from solutions as `forward` returns them in training mode, those of the whole batch,
                 to a number.
             axes: where to draw; None: in a figure of its own, `axes.figure`.
-            **context: per-instance arrays.
+            context: per-instance arrays by name, for names that are those of arguments here.
+            **more: per-instance arrays.
 
         Returns:
             The axes.
@@ -211,10 +213,16 @@ class SolverLayer(nn.Module):
             IndexError: there is no such instance.
             SolveError, AdapterError, ClosedError: see `forward`.
         """
-        return picture_of(self._beside(), theta, context, show, instance, num_samples, loss, axes)
+        given = merged_context(context, more)
+        options = {"show": show, "instance": instance, "num_samples": num_samples, "loss": loss, "axes": axes}
+        check_options(options, self.adapter)
+        return picture_of(self.beside(), theta, given, show, instance, num_samples, loss, axes)
 
-    def _beside(self) -> SolverLayer:
-        """A layer that solves where this one does, but for its noise, counts and what the estimator adapts."""
+    def beside(self) -> SolverLayer:
+        """A layer that solves where this one does, with noise, counts and an estimator of its own, without warnings.
+
+        Its noise is the same each time. Of this layer, and of the random state of others, nothing changes by it.
+        """
         with torch.inference_mode(False):  # or its buffers could never change
             estimator = copy.deepcopy(self.estimator)
         beside = SolverLayer(
@@ -226,6 +234,8 @@ class SolverLayer(nn.Module):
             generator=Generator().manual_seed(0),
         )
         beside.noise_rank = self.noise_rank
+        beside._clamping = None
+        beside._diagnostics = Diagnostics(warns=False)
         return beside
 
     def stats(self) -> Stats:
@@ -302,7 +312,7 @@ class SolverLayer(nn.Module):
         if theta.requires_grad:
             # Where solutions need not be optimal, MAP states tell little, and a SolutionCache would learn from them.
             exact = self.on_failure != "keep"
-            solve.watch = self._diagnostics.watch(theta, prepared, solve.sign, exact)
+            solve.watch = self._diagnostics.watch(theta, prepared, solve.sign, exact, solve.alike)
         return solve.watch
 
     def sampling(self, num_samples: int, group: int = 1, *, perturb: bool = True) -> Sampling:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from imle_solvers.adapter import SolverAdapter
 from imle_solvers.solving.context import prepare_context
+from imle_solvers.solving.loss_value import loss_of
 from imle_solvers.solving.theta import is_single
 from imle_solvers.viz.canvas import check_axes
 from imle_solvers.viz.instances import plot_solution, plot_values, titled
@@ -29,6 +31,34 @@ class Solving(Protocol):
     def map(self, theta: Tensor, **context: Any) -> Tensor: ...
     def sample(self, theta: Tensor, num_samples: int, **context: Any) -> Tensor: ...
     def marginals(self, theta: Tensor, num_samples: int, **context: Any) -> Tensor: ...
+
+
+def merged_context(context: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Context from a mapping and from keywords, each name once.
+
+    Raises:
+        TypeError: `context` is no mapping, or has a name that is a keyword, too.
+    """
+    if context is None:
+        return dict(more)
+    if not isinstance(context, Mapping):
+        raise TypeError(
+            f"context: expected a mapping from names to arrays, got {type(context).__name__}; the adapter's context of "
+            'the name "context" is passed by context={"context": ...}'
+        )
+    for name in more:
+        if name in context:
+            raise TypeError(f"plot: got {name!r} twice, in context= and as a keyword; leave one of them out")
+    return {**context, **more}
+
+
+def check_options(options: Mapping[str, Any], adapter: SolverAdapter) -> None:
+    """Raises `TypeError` where context of the adapter was passed as an option of the same name."""
+    for name, value in options.items():
+        if name in adapter.context and isinstance(value, Tensor | np.ndarray | list | tuple):
+            raise TypeError(
+                f"plot: {name} is an argument of plot's own; pass context of that name by context={{{name!r}: ...}}"
+            )
 
 
 def picture_of(
@@ -66,11 +96,7 @@ def picture_of(
     if loss is not None:
         with torch.inference_mode(False), torch.enable_grad():
             leaf = theta.detach().clone().requires_grad_()
-            value = loss(layer(leaf, **context))
-            if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
-                got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-                raise ValueError(f"loss: expected a scalar that depends on the solutions it is given, got {got}")
-            (gradient,) = torch.autograd.grad(value, leaf)
+            (gradient,) = torch.autograd.grad(loss_of(loss, layer(leaf, **context)), leaf)
         return plot_values(layer.adapter, gradient if single else gradient[instance], kind="gradient", **place)
     one = thetas[instance]
     with torch.no_grad():

@@ -15,6 +15,7 @@ class Report:
         total: from the batch's arrival at the executor until its solutions were there.
         copying: of it, moving arrays to the workers' memory and back.
         timeout: the executor's limit that ended rows with TIMEOUT, in words; None: none did.
+        crash: how worker processes ended on rows that are CRASHED for that, in words; None: none are.
         chunks: rows, and the time that solving them took, for each part that was solved on its own.
     """
 
@@ -23,6 +24,7 @@ class Report:
     total: float = 0.0
     copying: float = 0.0
     timeout: str | None = None
+    crash: str | None = None
     chunks: list[tuple[int, float]] = field(default_factory=list)
 
     @property

@@ -35,7 +35,9 @@ class PerturbAndMAP(Estimator):
 
     Attributes:
         theta_scale: in a buffer, the mean standard deviation of the entries of theta in the first batch that was
-            differentiated, which relative temperatures go by; 0 before, None where no temperature is relative.
+            differentiated, which relative temperatures go by; 0 before, None where no temperature is relative. Ranks
+            of `torch.distributed` have rank 0's where `DistributedDataParallel` broadcasts buffers, from the second
+            step on; elsewhere each has its own, unless all call `fix_scale` with the same theta first.
 
     Raises:
         ValueError: a temperature below zero or not finite, or `num_marginal_samples` below one. When sampling: one
@@ -142,7 +144,10 @@ class PerturbAndMAP(Estimator):
 
     @torch.no_grad()
     def fix_scale(self, theta: Tensor) -> None:
-        """Takes the scale of theta, (B, *instance_shape), as that of relative temperatures, unless they have one."""
+        """Takes the scale of theta, (B, *instance_shape), as that of relative temperatures, unless they have one.
+
+        Ranks of `torch.distributed` are not asked for theirs: one that has no part in this pass would be waited for.
+        """
         if not self._is_relative() or theta.numel() == 0:
             return
         if self.theta_scale is None:

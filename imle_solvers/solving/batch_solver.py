@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imle_solvers.adapter import CLAMPED, Context, FloatArray, Parallelism, SolverAdapter, claims_binary
+from imle_solvers.adapter import CLAMPED, Context, FloatArray, Parallelism, SolverAdapter, calling, claims_binary
 from imle_solvers.errors import AdapterError, ImleSolversError, InputError, RowError, SolveError
 from imle_solvers.estimators.base import Solved
 from imle_solvers.executors.base import Executor
+from imle_solvers.report import Report
 from imle_solvers.solving.clamping import Clamping
 from imle_solvers.solving.observation import IDENTICAL, KNOWN, Observation
 from imle_solvers.solving.on_tensors import StatusArray, solve_tensors
@@ -73,10 +74,11 @@ class BatchSolver:
         self._stats = stats
         self._on_progress = on_progress
         self._clamping = clamping
-        self._timeout: str | None = None
+        self._report: Report | None = None
         self.watch: Observation | None = None
         self.num_ones: float | None = adapter.num_ones
         self.sign = -1 if adapter.sense == "min" else 1
+        self.alike: bool = not context  # all instances have the same feasible solutions
         self.proven: bool = True  # that solutions are optimal, of all that were solved
         self.binary: bool = adapter.parallelism is not Parallelism.DEVICE and claims_binary(adapter, context)
 
@@ -154,7 +156,8 @@ class BatchSolver:
         samples = scores.shape[1]
         thetas = to_host(self._thetas(scores.flatten(0, 1), owned=False))
         try:
-            clamped = adapter.clamped(thetas, self._repeated(samples))
+            with calling(adapter, "clamped"):
+                clamped = adapter.clamped(thetas, self._repeated(samples))
         except RowError as error:
             error.locate(samples)
             raise
@@ -226,7 +229,8 @@ class BatchSolver:
                 self._count({name: count})
 
     def _solve_rows(self, array: FloatArray, context: Context) -> tuple[FloatArray, StatusArray]:
-        self._adapter.check(array, context)
+        with calling(self._adapter, "check"):
+            self._adapter.check(array, context)
         solved = self._executor.solve(self._adapter, array, context, self._on_progress)
         self._count(solved.counters)
         if self._clamping is not None and solved.counters.get(CLAMPED):
@@ -235,7 +239,7 @@ class BatchSolver:
         self._stats.gaps.add(solved.statuses, solved.gaps)
         if solved.report is not None:
             self._stats.add(solved.report)
-            self._timeout = solved.report.timeout
+            self._report = solved.report
         return solved.values, solved.statuses
 
     def _count(self, counters: Mapping[str, int]) -> None:
@@ -291,7 +295,8 @@ class BatchSolver:
         if self._on_failure != "zero_grad":
             rows = np.flatnonzero(~ok)
             failures = [(int(row // samples), int(row % samples), Status(statuses[row])) for row in rows]
-            raise SolveError(repr(self._adapter), failures, self._timeout)
+            ends = (None, None) if self._report is None else (self._report.timeout, self._report.crash)
+            raise SolveError(repr(self._adapter), failures, *ends)
         return ok
 
 

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from imle_solvers.adapter import Context, FloatArray, SolverAdapter
+from imle_solvers.adapter import Context, FloatArray, SolverAdapter, calling
 
 _HAPPENS = {
     "predicted": "whatever they are there, the solution is the same, so that the network learns little from it",
@@ -32,7 +32,8 @@ class Clamping:
         """
         if which in self._told:
             return
-        clamped = adapter.clamped(thetas, context)
+        with calling(adapter, "clamped"):
+            clamped = adapter.clamped(thetas, context)
         if clamped is None or not clamped.any():
             return
         self._told.add(which)

@@ -27,9 +27,12 @@ class Diagnostics:
 
     Nothing waits for the device where they are made: they are read when the next step begins, or later. Threads may
     share it; a copy, also a pickled one, begins anew.
+
+    Args:
+        warns: whether there are any warnings.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, warns: bool = True) -> None:
         self._steps = 0
         self._detached = 0
         self._observed = 0
@@ -37,16 +40,19 @@ class Diagnostics:
         self._next_probe = FIRST
         self._records: deque[_Record] = deque(maxlen=WINDOW)
         self._unread: deque[_Record] = deque(maxlen=WINDOW)
-        self._symptoms = Symptoms()
+        self._symptoms = Symptoms() if warns else None
 
-    def watch(self, theta: Tensor, prepared: Tensor, sign: int, may_probe: bool = True) -> Observation | None:
+    def watch(
+        self, theta: Tensor, prepared: Tensor, sign: int, may_probe: bool = True, alike: bool = False
+    ) -> Observation | None:
         """Begins a step that is to be differentiated; None: it is not looked at.
 
         Args:
             theta: what the layer was called with.
             prepared: (B, *instance_shape), what is computed with.
             sign: turns it into scores.
-            may_probe: whether samples may be compared with MAP states.
+            may_probe: whether samples may be compared with MAP states, as solutions are optimal.
+            alike: whether all instances have the same feasible solutions.
         """
         if self._unread:
             self._catch_up()
@@ -57,18 +63,20 @@ class Diagnostics:
         if probes:
             self._next_probe = self._steps + min(self._steps, PROBE)
         shared = theta.shape == prepared.shape and theta.stride()[:1] == (0,)
-        return Observation(prepared.detach(), shared, sign, probes, self._add)
+        return Observation(prepared.detach(), shared, sign, probes, may_probe and alike, self._add)
 
     def detached(self, detached: bool) -> None:
         """Takes note of a call in training mode, and whether theta asks for no gradient."""
         self._detached = self._detached + 1 if detached else 0
-        if self._detached == PATIENCE:
+        if self._symptoms is not None and self._detached == PATIENCE:
             self._symptoms.look({"_detached": float(self._detached)})
 
     def _catch_up(self) -> None:
         try:
             while self._unread[0].ready():
-                self._symptoms.look(self._unread.popleft().read())
+                figures = self._unread.popleft().read()
+                if self._symptoms is not None:
+                    self._symptoms.look(figures)
         except IndexError:  # all are read, here or by another thread
             pass
 

@@ -32,6 +32,7 @@ class Observation:
         shared: whether the caller has one theta for all instances, and says so by `expand`.
         sign: turns theta into scores.
         probes: whether to compare samples with MAP states.
+        rivals: whether to compare the solutions of instances: they are optima, of one set of feasible solutions.
         done: called with the figures after the backward pass; those whose names begin with _ are for warnings.
 
     Attributes:
@@ -39,7 +40,9 @@ class Observation:
         counters: what was counted in these solves.
     """
 
-    def __init__(self, theta: Tensor, shared: bool, sign: int, probes: bool, done: Callable[[Figures], None]) -> None:
+    def __init__(
+        self, theta: Tensor, shared: bool, sign: int, probes: bool, rivals: bool, done: Callable[[Figures], None]
+    ) -> None:
         self._theta = theta
         self._shared = shared
         self._sign = sign
@@ -51,6 +54,7 @@ class Observation:
         self._dz: Tensor | None = None
         self._step: Tensor | None = None
         self._moved: Tensor | None = None
+        self._rivals = rivals
         self.probes: bool = probes
         self.instances: int = 0
         self.counters: Counter[str] = Counter()
@@ -83,6 +87,10 @@ class Observation:
             self._samples = Solved(values, ok)
             if values.shape[1] > 1:
                 self._figures["distinct_samples"] = _share((values[:, 1:] != values[:, :1]).any(-1))
+            if self.instances > 1 and ok is None:
+                self._figures["_same"] = (values == values[:1, :1]).all()
+                if self._rivals:
+                    self._look_at_rivals(values[:, 0])
         elif self._dz is not None and self._moved is None:
             draws = self._samples.values.shape[1]
             moved = self._samples.values - values[:, -draws:]
@@ -124,12 +132,25 @@ class Observation:
         self._look_at_target(_flat(self._dz[: self.instances], 2))
         if self.instances > 1 and not self._shared:
             self._figures["_constant"] = (self._theta == self._theta[:1]).all()
+            self._figures["_instances"] = float(self.instances)
         skipped = self.counters[KNOWN] + self.counters[IDENTICAL]
         solved = (self._solves - skipped) * self._theta.shape[1]
+        if self.counters[CLAMPED]:  # what was solved is not what was asked
+            self._figures.pop("_outdone", None)
         self._figures["skipped_solves"] = skipped / self._solves
         self._figures["clamped_costs"] = self.counters[CLAMPED] / max(solved, 1)
         done(self._figures)
         self._start = self._samples = self._dz = self._step = self._moved = None
+
+    def _look_at_rivals(self, values: Tensor) -> None:
+        """Compares each solution, (instances, entries), with that of another instance, by its own scores."""
+        assert self._start is not None
+        if values.shape != self._start.shape:
+            return
+        terms = self._start * (values - values.roll(1, 0))
+        compared = torch.count_nonzero(terms.any(-1))
+        self._figures["_compared"] = compared
+        self._figures["_outdone"] = torch.count_nonzero(_below_zero(terms)) / compared
 
     def _look_at_target(self, dz: Tensor) -> None:
         moved, step = self._moved, self._step

@@ -21,6 +21,7 @@ class Symptom:
 
     Attributes:
         patience: how much evidence is needed.
+        lasting: whether it shows from the first step on, so that one that speaks against it settles that it is not so.
         weigh: how much of it a step gives; 0: it speaks against; None: it says nothing.
         describe: what is said, from the figures of the last step and the evidence.
     """
@@ -28,6 +29,7 @@ class Symptom:
     patience: int
     weigh: Callable[[Figures], float | None]
     describe: Callable[[Figures, int], str]
+    lasting: bool = False
 
 
 def _beta(figures: Figures) -> str:
@@ -48,10 +50,23 @@ def _long_step(figures: Figures) -> float | None:
 
 
 def _wrong_sense(figures: Figures) -> float | None:
-    # Of an exact solver, no sample is better than the MAP state, and no step against dL/dz has the loss rise along it.
-    weights = [weight for name, weight in (("_better", 3), ("_rising", 1)) if name in figures]
-    wrong = all(figures.get(name, 1.0) > 0.9 for name in ("_better", "_rising"))
-    return float(wrong * sum(weights)) if weights else None
+    # Of an exact solver, no sample is better than the MAP state, no step against dL/dz has the loss rise along it, and
+    # no instance is solved worse than by the solution of another one.
+    rivals = min(figures.get("_compared", 0.0), 8.0)
+    weights = {"_better": 12.0, "_rising": 4.0, "_outdone": rivals}
+    seen = [name for name in weights if name in figures]
+    wrong = all(figures[name] > 0.9 for name in seen)
+    return float(wrong) * sum(weights[name] for name in seen) if seen else None
+
+
+def _constant_solver(figures: Figures) -> float | None:
+    if "_same" not in figures:
+        return None
+    if not figures["_same"] or figures.get("unchanged_targets", 1.0) < 1 or figures.get("noise_changed", 0.0) > 0:
+        return 0.0
+    if figures.get("_constant", 1.0) or figures.get("step_length", 0.0) < 0.9 or not figures.get("_active"):
+        return None  # a solver that is right may well have one solution for all of these
+    return min(figures["_instances"], 8.0)
 
 
 def _constant_theta(figures: Figures) -> float | None:
@@ -90,13 +105,23 @@ SYMPTOMS = {
         ),
     ),
     "wrong sense": Symptom(
-        10,
+        40,
         _wrong_sense,
         lambda figures, steps: (
-            "nearly all samples are better than the MAP state, or targets worse than their samples, which no solver "
-            "that optimises can give: the adapter's sense seems to be the wrong way round; "
-            "imle_solvers.testing.check_adapter tells"
+            "nearly all samples are better than the MAP state, targets worse than their samples, or solutions worse "
+            "than those of other instances, which no solver that optimises can give: the adapter's sense seems to be "
+            "the wrong way round; imle_solvers.testing.check_adapter tells"
         ),
+    ),
+    "constant solver": Symptom(
+        64,
+        _constant_solver,
+        lambda figures, solutions: (
+            "every solution so far was the same one, although theta differs between instances and targets step "
+            f"{figures['step_length']:.1g} times as far as theta is long: the solver seems not to look at theta, or "
+            "has one feasible solution only; imle_solvers.testing.check_adapter tells"
+        ),
+        lasting=True,
     ),
     "constant theta": Symptom(
         10,
@@ -150,6 +175,8 @@ class Symptoms:
             weight = symptom.weigh(figures)
             if weight is None or name in self._told:
                 continue
+            if not weight and symptom.lasting:
+                self._told.add(name)
             self._evidence[name] = int(self._evidence[name] + weight) if weight else 0
             if self._evidence[name] >= symptom.patience:
                 self._told.add(name)

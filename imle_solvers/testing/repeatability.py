@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from imle_solvers.adapter import calling
 from imle_solvers.executors.threads import ThreadExecutor
 from imle_solvers.testing.randomness import global_states, restore, seed_all
 from imle_solvers.testing.subject import Subject, fail, in_plain_words, shown
@@ -69,7 +70,7 @@ def check_revision(subject: Subject) -> None:
     context = {name: values[: subject.given].numpy() for name, values in subject.context.items()}
     before = subject.adapter.revision
     for _ in range(2):
-        with in_plain_words():
+        with in_plain_words(), calling(subject.adapter, "check"):
             subject.adapter.check(theta, context)
     if subject.adapter.revision != before:
         fail(

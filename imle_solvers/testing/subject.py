@@ -116,7 +116,7 @@ class Subject:
             fail(
                 f"solving {self.names[dead[0]]} in a worker process",
                 "a solution, a status or an exception",
-                "the end of the process",
+                f"the end of the process {solved.report.crash}" if solved.report else "the end of the process",
                 _SURVIVE,
             )
 

@@ -228,6 +228,15 @@ def test_theta_that_nobody_gave_and_that_fails(adapter, message):
     assert message in said
 
 
+def test_a_check_that_fails_is_told_in_one_line():
+    class Broken(Sound):
+        def check(self, thetas, context):
+            raise RuntimeError("limit\nof lines")
+
+    assert "Broken(" in (said := found(Broken()))
+    assert "check failed: RuntimeError: limit of lines" in said
+
+
 @pytest.mark.parametrize(
     ("values", "statuses", "message"),
     [
@@ -340,6 +349,7 @@ def test_torch_in_a_worker_and_who_imports_it(tmp_path, monkeypatch):
 def test_a_solver_that_ends_its_process_does_not_end_this_one(adapter, done):
     message = found(adapter)
     assert message.startswith(f"{done} in a worker process: expected ")
+    assert "with exit code 3" in message
     assert "os._exit" in message
 
 

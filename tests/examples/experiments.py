@@ -27,6 +27,8 @@ EXPERIMENTS = (
     Experiment("warcraft", "warcraft", quick=("--no-baseline",), metrics=("exact", "optimal", "seconds", "solves")),
     Experiment("road_network", "roads", metrics=("exact", "optimal", "rank"), interrupt=2),
     Experiment("custom_solver", "custom", metrics=("exact_match", "value"), interrupt=2),
+    Experiment("map_demo", "map", ("--gifs", "none"), metrics=("reached", "stays", "wrong"), interrupt=5),
+    Experiment("noise_study", "noise", quick=("--method", "exact,score"), metrics=("gap", "found"), interrupt=4),
     Experiment(
         "learning_to_explain",
         "explain",

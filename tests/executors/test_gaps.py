@@ -13,7 +13,10 @@ from imle_solvers import ProcessExecutor, SerialExecutor, SolutionCache, SolverL
 from tests.faults import FaultyAdapter
 from tests.solvers import GapAdapter, Reuses, function_adapter, identity
 
-THETAS = np.array([[1, 0.25], [0, -1], [1, 9], [1, -1], [2, 0.5], [0, 0.125], [1, 0.5]] * 3)
+SMALL = 2.0**-14
+"""A gap that a solution may have which is OPTIMAL."""
+
+THETAS = np.array([[1, 0.25], [0, -1], [1, 9], [1, -1], [2, 0.5], [0, SMALL], [1, 0.5]] * 3)
 
 
 @pytest.mark.parametrize("batched", [False, True])
@@ -21,7 +24,7 @@ def test_every_executor_gives_the_same_gaps(executor, batched):
     for _ in range(3):  # in other chunks, once it is known how long they take
         solved = executor.solve(GapAdapter(batched), THETAS.copy())
         told = np.where(solved.statuses <= Status.FEASIBLE, solved.gaps, 0)
-        assert told.tolist() == [0.25, 0, math.inf, math.inf, 0, 0.125, 0.5] * 3
+        assert told.tolist() == [0.25, 0, math.inf, math.inf, 0, SMALL, 0.5] * 3
 
 
 def test_no_gaps_are_none(executor):
@@ -75,9 +78,9 @@ def test_rows_on_which_workers_died_have_none(tmp_path):
 def test_of_solutions_from_a_cache_nothing_is_proven():
     cache = SolutionCache(SerialExecutor(), solve_ratio=1e-9)
     adapter = GapAdapter()
-    assert cache.solve(adapter, np.array([[0.0, 0.25]])).gaps.tolist() == [0.25]
+    assert cache.solve(adapter, np.array([[0.0, SMALL]])).gaps.tolist() == [SMALL]
     cache.solve_ratio = 0.5
-    solved = cache.solve(adapter, np.array([[0.0, 0.25]] * 20))
-    expected = np.where(solved.statuses == Status.OPTIMAL, 0.25, math.inf)
+    solved = cache.solve(adapter, np.array([[0.0, SMALL]] * 20))
+    expected = np.where(solved.statuses == Status.OPTIMAL, SMALL, math.inf)
     assert 0 < (solved.statuses == Status.OPTIMAL).sum() < 20
     np.testing.assert_array_equal(solved.gaps, expected)

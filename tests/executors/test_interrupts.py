@@ -309,7 +309,7 @@ def test_the_log_says_how_a_solver_left_its_worker(caplog):
     adapter = FunctionAdapter(lambda theta: sys.exit(3), sense="max", instance_shape=2)
     with ProcessExecutor(1) as executor:
         assert executor.solve(adapter, np.zeros((1, 2))).statuses.tolist() == [Status.CRASHED]
-    assert "ended with exit code 3" in caplog.text
+    assert "replaced: 2 with exit code 3;" in caplog.text
     assert "SIGKILL" not in caplog.text
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from imle_adapters import TopKAdapter
-from imle_solvers import IMLE, AdapterError, Solutions, SolverAdapter, SolverLayer, Status
+from imle_solvers import IMLE, AdapterError, InputError, Solutions, SolverAdapter, SolverLayer, SPOPlusLoss, Status
 from imle_solvers.adapter import Parallelism
 from tests.solvers import function_adapter, identity
 
@@ -163,6 +163,35 @@ def test_a_solver_on_tensors_that_raises():
 
     with pytest.raises(AdapterError, match="failed: KeyError: 'no'"):
         SolverLayer(function_adapter(fail, n=3, batched=True))(torch.zeros(2, 3))
+
+
+def test_a_check_that_raises_is_the_adapters_fault_but_for_what_it_says_of_values():
+    def fails(self, thetas, context):
+        return {}["limit"]
+
+    broken = type("Broken", (Sound,), {"check": fails})
+    with pytest.raises(AdapterError, match=r"^Broken\(.*\): check failed: KeyError: 'limit'$") as caught:
+        SolverLayer(broken(), num_workers=0)(torch.ones(2, 2))
+    assert isinstance(caught.value.__cause__, KeyError)
+
+    for error in (ValueError("not these"), InputError("not this one", 1), AdapterError("no such solver")):
+
+        def refuses(self, thetas, context, error=error):
+            raise error
+
+        with pytest.raises(type(error)) as caught:
+            SolverLayer(type("Refuses", (Sound,), {"check": refuses})(), num_workers=0)(torch.ones(2, 2))
+        assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("method", "function"),
+    [("is_binary", lambda self, context: 1 // 0), ("clamped", lambda self, thetas, context: 1 // 0)],
+)
+def test_other_methods_that_raise_are_named(method, function):
+    layer = SolverLayer(type("Broken", (Sound,), {method: function})(), num_workers=0)
+    with pytest.raises(AdapterError, match=rf"^Broken\(.*\): {method} failed: ZeroDivisionError: "):
+        SPOPlusLoss(layer)(torch.ones(2, 2, requires_grad=True), torch.ones(2, 2))
 
 
 def test_shapes_of_context_may_be_numbers():

@@ -11,6 +11,7 @@ import weakref
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from imle_adapters import AssignmentAdapter, ShortestPathAdapter, TopKAdapter
 from imle_solvers import (
@@ -165,6 +166,33 @@ def test_steps_that_are_looked_at_give_the_same():
         assert torch.equal(one.grad, other.grad)
     assert alone.diagnostics() == {}
     assert str(watched.stats().statuses) == str(alone.stats().statuses)
+
+
+class Operations(TorchDispatchMode):
+    """Counts what torch computes."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.count += 1
+        return function(*arguments, **(keywords or {}))
+
+
+def test_most_steps_cost_not_one_operation_more():
+    """benchmarks/bench_diagnostics.py measures what the others do."""
+
+    def operations(layer, steps):
+        with Operations() as done:
+            for seed in range(steps):
+                step(layer, theta_of(4, 6, seed=seed))
+        return done.count
+
+    watched, alone = (make(top_k(6, 2)) for _ in range(2))
+    alone._watch = lambda *arguments: None
+    first = operations(watched, FIRST) - operations(alone, FIRST)
+    assert first > 0
+    assert operations(watched, EVERY - 1) == operations(alone, EVERY - 1)
+    assert operations(watched, 1) > operations(alone, 1)
 
 
 def test_failed_solves_are_no_samples():

@@ -37,7 +37,7 @@ def told(thetas, on_failure="keep"):
 
 def test_the_mean_and_the_worst_are_those_of_the_solutions_since_the_reset():
     layer = SolverLayer(GapAdapter(), executor="serial", on_failure="keep")
-    layer.map(torch.tensor([[1.0, 0.25], [1.0, 0.5], [0.0, -1.0], [0.0, 0.125]]))
+    layer.map(torch.tensor([[1.0, 0.25], [1.0, 0.5], [0.0, -1.0], [1.0, 0.125]]))
     layer.map(torch.tensor([[1.0, 0.125]]))
     gaps = layer.stats().gaps
     assert (gaps.mean, gaps.worst, gaps.known, gaps.unknown) == (0.2, 0.5, 5, 0)
@@ -109,6 +109,19 @@ def test_a_gap_beside_a_solution_is_a_number_of_at_least_0(gap):
 def test_gaps_of_a_batch_are_numbers_of_at_least_0(gaps, message):
     with pytest.raises(AdapterError, match=message):
         solve_chunk(Tells(gaps), None, np.ones((3, 2)), {}, 0)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_what_is_optimal_has_no_gap_but_for_tolerances(batched):
+    thetas = torch.tensor([[0.0, 0.0], [0.0, 2.0**-10], [1.0, 0.7], [0.0, -1.0]])
+    layer = SolverLayer(GapAdapter(batched), executor="serial", on_failure="keep")
+    layer.map(thetas.double())
+    for gap, said in ((0.7, "0.7"), (9.0, "inf")):
+        thetas[3] = torch.tensor([0.0, gap])
+        with pytest.raises(
+            AdapterError, match=f"instance 3.*expected a gap of at most 0.001 beside OPTIMAL, got {said}; .*FEASIBLE"
+        ):
+            layer.map(thetas.double())
 
 
 def test_gaps_of_what_failed_may_be_anything():

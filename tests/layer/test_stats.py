@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import pickle
 import time
 
 import numpy as np
 import pytest
 import torch
 
-from imle_solvers import IMLE, ProcessExecutor, SolverLayer, Stats, ThreadExecutor
+from imle_solvers import IMLE, FunctionAdapter, ProcessExecutor, SolveError, SolverLayer, Stats, ThreadExecutor
 from imle_solvers.executors.cpus import available_cpus
 from imle_solvers.report import Report
 from imle_solvers.solving.stats import SolveTimes
@@ -114,8 +116,26 @@ def test_logging_tells_of_restarts(tmp_path, capfd, caplog):
     thetas = np.array([[0.0, 0.0], [1.0, 0.0]])
     with ProcessExecutor(1) as executor, caplog.at_level(logging.WARNING, "imle_solvers"):
         executor.solve(FaultyAdapter(tmp_path), thetas)
-    assert "is replaced" in caplog.text
-    assert "row 1 of those sent to worker processes ends CRASHED" in caplog.text
+    assert [record.message for record in caplog.records] == [
+        "2 worker processes ended and were replaced: 2 by SIGKILL; of those sent to worker processes row 1 ends CRASHED"
+    ]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_solver_that_ends_its_worker_on_every_row_is_told_of_once(capfd, caplog):
+    adapter = FunctionAdapter(lambda theta: os._exit(3), sense="max", instance_shape=2)
+    with (
+        ProcessExecutor(2) as executor,
+        caplog.at_level(logging.WARNING, "imle_solvers"),
+        pytest.raises(SolveError) as caught,
+    ):
+        SolverLayer(adapter, executor=executor).map(torch.zeros(7, 2) + torch.arange(7.0)[:, None])
+    assert [record.message for record in caplog.records] == [
+        "14 worker processes ended and were replaced: 14 with exit code 3; of those sent to worker processes rows "
+        "0, 1, 2, 3, 4 and 2 more end CRASHED"
+    ]
+    assert "CRASHED (and 6 more): its worker process ended with exit code 3, twice; solve it" in str(caught.value)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     assert capfd.readouterr() == ("", "")
 
 

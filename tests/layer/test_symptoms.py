@@ -103,7 +103,12 @@ def wrong_sense():
         return z.numpy()
 
     adapter = FunctionAdapter(largest, sense="min", instance_shape=(N,))
-    return Task(make(adapter, estimator=IMLE(Normal(), Target(beta=1.0)))), 9 + 7 * 64
+    return Task(make(adapter, estimator=IMLE(Normal(), Target(beta=1.0)))), 9
+
+
+def constant_solver():
+    adapter = FunctionAdapter(lambda theta: torch.eye(N)[3].numpy(), sense="max", instance_shape=(N,))
+    return Task(make(adapter)), 9
 
 
 def constant_theta():
@@ -139,6 +144,7 @@ MISTAKES = {
     "no gradient": short_step,
     "long step": long_step,
     "wrong sense": wrong_sense,
+    "constant solver": constant_solver,
     "constant theta": constant_theta,
     "silent noise": silent_noise,
     "loud noise": loud_noise,
@@ -177,6 +183,24 @@ def test_a_wrong_sense_shows_without_noise_where_the_loss_has_a_direction():
     task.loss = lambda z: (z * torch.linspace(-1, 1, N)).sum()
     (said,) = warned_of(task, 250)
     assert "the wrong way round" in said
+
+
+@pytest.mark.parametrize("estimator", [None, IMLE(None), Blackbox(1.0), Identity(), AIMLE()], ids=repr)
+def test_a_wrong_sense_shows_in_nine_steps_whatever_the_estimator(estimator):
+    task, steps = wrong_sense()
+    task.layer.estimator = copy.deepcopy(estimator) or IMLE()
+    (said,) = warned_of(task, steps)
+    assert "the wrong way round" in said
+
+
+def test_one_solution_for_all_is_left_alone_where_all_instances_have_it_at_last():
+    task = Task(make(TopKAdapter(N, K)), rate=0.2)
+    task.features = torch.cat([torch.ones(B, 1), 0.3 * task.features[:, 1:]], 1)
+    task.labels = task.labels[:1].expand(B, N)
+    y = task.labels
+    task.loss = lambda z: (z * (1 - y) + (1 - z) * y).sum()  # its gradient is never zero
+    assert warned_of(task, 300) == []
+    assert task.error() < 0.02
 
 
 def test_a_short_step_may_vanish_in_theta():

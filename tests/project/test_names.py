@@ -12,13 +12,14 @@ PACKAGES = ["imle_solvers", "imle_adapters"]
 
 IMPORTS = """
 from imle_solvers import (
-    AIMLE, IMLE, AdapterError, AdaptiveTargetDistribution, AutoExecutor, BaseNoiseDistribution, BaseTargetDistribution,
-    Blackbox, ClosedError, Estimator, Executor, FenchelYoungLoss, FunctionAdapter, Gumbel, GumbelNoiseDistribution,
-    HammingLoss, HammingTarget, Identity, ImleSolversError, InputError, Noise, Normal, Parallelism, PerturbedOptimizer,
-    ProcessExecutor, RayExecutor, RegretLoss, Relative, SPOPlusLoss, ScoreFunctionLoss, SerialExecutor, SolutionCache,
-    Solutions, SolveError, SolverAdapter, SolverLayer, Stats, Status, StraightThrough, SumOfGamma,
-    SumOfGammaNoiseDistribution, Target, TargetDistribution, ThreadExecutor, WorkerDiedError, aimle, available_adapters,
-    imle, make_adapter, register_adapter, ste,
+    AIMLE, IMLE, AdapterError, AdaptiveTargetDistribution, AutoExecutor, BaseNoiseDistribution,
+    BaseTargetDistribution, Blackbox, Calibration, CalibrationCallback, ClosedError, Estimator, Executor,
+    FenchelYoungLoss, FunctionAdapter, Gumbel, GumbelNoiseDistribution, HammingLoss, HammingTarget, Identity,
+    ImleSolversError, InputError, Noise, Normal, Parallelism, PerturbedOptimizer, ProcessExecutor, RayExecutor,
+    RegretLoss, Relative, SPOPlusLoss, ScoreFunctionLoss, SerialExecutor, SolutionCache, Solutions, SolveError,
+    SolverAdapter, SolverLayer, Stats, Status, StraightThrough, SumOfGamma, SumOfGammaNoiseDistribution, Target,
+    TargetDistribution, ThreadExecutor, WorkerDiedError, aimle, available_adapters, calibrate, imle, make_adapter,
+    register_adapter, ste,
 )
 from imle_adapters import (
     AssignmentAdapter, ILPAdapter, ILPSpec, MaxSpanningTreeAdapter, ShortestPathAdapter, TopKAdapter,

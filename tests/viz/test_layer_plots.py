@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from imle_adapters import AssignmentAdapter, ShortestPathAdapter, TopKAdapter
-from imle_solvers import AIMLE, FunctionAdapter, SolverLayer
+from imle_solvers import AIMLE, FunctionAdapter, SolverAdapter, SolverLayer
 from imle_solvers.layouts import BarLayout, GraphLayout, GridLayout, MatrixLayout
 from tests.cases import CASES
 from tests.solvers import top_k
@@ -196,3 +196,37 @@ def test_a_layout_that_is_none_is_an_error():
     adapter.layout = lambda context: "grid"
     with pytest.raises(TypeError, match=r"expected its layout to be one of those of imle_solvers\.layouts"):
         SolverLayer(adapter, num_workers=0).plot(torch.rand(4))
+
+
+class Named(SolverAdapter):
+    """Takes context of the names that `plot` has for its arguments."""
+
+    sense, instance_shape, is_binary = "max", (4,), True
+    context = {"instance": (4,), "axes": (), "k": (), "context": ()}
+
+    def solve(self, state, theta, instance=0, axes=0, k=0, context=0):
+        return np.eye(4)[int((theta + instance + 0 * (axes + k + context)).argmax())]
+
+
+def test_context_may_have_the_names_of_arguments():
+    layer = SolverLayer(Named(), num_workers=0)
+    theta, axes = torch.rand(3, 4), Figure().subplots()
+    context = {"instance": torch.eye(4)[:3] * 9, "axes": torch.ones(3), "context": torch.zeros(3)}
+    drawn(layer, theta, "map", instance=2, axes=axes, context=context, k=torch.ones(3))
+    assert "instance 2 of 3" in axes.get_title().replace("\n", " ")
+    other = Figure().subplots()
+    without = drawn(layer, theta, "map", instance=2, axes=other, k=torch.ones(3))
+    assert not np.array_equal(picture(axes), picture(without))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"instance": torch.eye(4)[:3]}, r"instance is an argument of plot's own; .* by context=\{'instance': ...\}"),
+        ({"context": torch.zeros(3)}, r"context: expected a mapping from names to arrays, got Tensor; .*context="),
+        ({"context": {"k": torch.ones(3)}, "k": torch.ones(3)}, "got 'k' twice, in context= and as a keyword"),
+    ],
+)
+def test_context_of_an_arguments_name_that_is_passed_as_one_is_told(options, message):
+    with pytest.raises(TypeError, match=message):
+        SolverLayer(Named(), num_workers=0).plot(torch.rand(3, 4), **options)

@@ -27,7 +27,7 @@ from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.deferred import Deferred
 from imle_solvers.errors import AdapterError, InputError
-from imle_solvers.gaps import gather_gaps
+from imle_solvers.gaps import OPTIMAL_WITHIN, gather_gaps
 from imle_solvers.status import Status
 from imle_solvers.waiting import Interrupted, Waiting, call_interruptibly
 
@@ -138,7 +138,7 @@ class ILPAdapter(SolverAdapter):
                 found, or TIMEOUT without one; such solutions are not reproducible.
             compiled: False leaves all to the backend. The solutions are the same.
             relative_gap: how much worse than the optimum a solution may be proven to be, relative to its objective.
-                Above 0 solutions are approximate, and end OPTIMAL or FEASIBLE as the backend says, so give the layer
+                Above 0 solutions are approximate, and end FEASIBLE unless hardly a gap is left, so give the layer
                 `on_failure="keep"`; and every target is solved for. What was proven is in `layer.stats().gaps`.
             relaxed: whether to solve the linear relaxation instead. Solutions may be fractions; rounding is yours.
 
@@ -359,8 +359,10 @@ class ILPAdapter(SolverAdapter):
         solution = point[self.spec.theta_index].reshape(self.instance_shape)
         if claim is Claim.OPTIMAL and self.relative_gap == 0:
             return solution, Status.OPTIMAL
-        status = Status.OPTIMAL if claim is Claim.OPTIMAL else Status.FEASIBLE
-        return solution, status, proven_gap(float(scaled(costs) @ point), bound)
+        gap = proven_gap(float(scaled(costs) @ point), bound)
+        # Backends call optimal what is within the gap that they were allowed.
+        status = Status.OPTIMAL if claim is Claim.OPTIMAL and gap <= OPTIMAL_WITHIN else Status.FEASIBLE
+        return solution, status, gap
 
     def _costs(self, thetas: FloatArray) -> Floats:
         """What to minimise, (N, n), for thetas (N, *spec.shape)."""

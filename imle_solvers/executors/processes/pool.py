@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import os
 import pickle
@@ -21,14 +20,13 @@ from imle_solvers.adapter import Context, FloatArray, Solutions, SolverAdapter
 from imle_solvers.errors import AdapterError, WorkerDiedError
 from imle_solvers.executors.backlog import RESTARTS, Backlog, Chunk
 from imle_solvers.executors.base import Progress
+from imle_solvers.executors.processes.casualties import Casualties
 from imle_solvers.executors.processes.shared_batch import STATUSES, THETAS, VALUES, Layout, SharedMemory
 from imle_solvers.executors.processes.worker_process import WorkerProcess, cannot_start
 from imle_solvers.executors.remote_error import first_of, unpack
 from imle_solvers.gaps import Gaps, gather_gaps
 from imle_solvers.report import Report
 from imle_solvers.status import Status
-
-_log = logging.getLogger(__name__)
 
 _CHUNK_SECONDS = 0.05
 """How long a chunk should take to solve: long beside the 0.3 ms until the next one is there, short beside a batch."""
@@ -38,6 +36,9 @@ _LONGEST_WAIT = 3600.0
 
 _LAST_MOMENT = 0.5
 """Seconds that a worker has to end by itself once its connection has."""
+
+_OVERDUE = "at the time limit"
+"""How a worker ended that was given no more time."""
 
 _FALSE_STARTS = 3
 """How often in a row workers may die before they solve anything, until it counts as their fault and not bad luck."""
@@ -91,6 +92,7 @@ class _Batch:
     counters: Counter[str] = field(default_factory=Counter)
     gaps: list[tuple[slice, Gaps | None]] = field(default_factory=list)
     failure: AdapterError | None = None
+    casualties: Casualties = field(default_factory=Casualties)
     busy: dict[int, _Worker] = field(default_factory=dict)
     poll: select.poll = field(default_factory=select.poll)
 
@@ -183,6 +185,19 @@ class Pool:
         # With a timeout one by one, so that a worker that hangs takes no other row with it.
         backlog = Backlog(len(thetas), _CHUNK_SECONDS if self._timeout is None else 0)
         batch = _Batch(key, pickled, layout, pickle.dumps(layout), thetas, report, progress, backlog)
+        try:
+            self._run(batch)
+        finally:
+            batch.casualties.tell()
+        report.crash = batch.casualties.crash
+        if batch.failure is not None:
+            raise batch.failure
+        begin = time.perf_counter()
+        values, statuses = (self._memory.array(layout, name).copy() for name in (VALUES, STATUSES))
+        report.copying += time.perf_counter() - begin
+        return Solutions(values, statuses, dict(batch.counters), report, gaps=gather_gaps(batch.gaps, statuses))
+
+    def _run(self, batch: _Batch) -> None:
         for hand_out in (self._hand_out, self._hand_ahead):
             for worker in self._workers:
                 hand_out(worker, batch)
@@ -194,12 +209,6 @@ class Pool:
                 for worker in self._workers:
                     if worker.chunk is None:
                         self._hand_out(worker, batch)
-        if batch.failure is not None:
-            raise batch.failure
-        begin = time.perf_counter()
-        values, statuses = (self._memory.array(layout, name).copy() for name in (VALUES, STATUSES))
-        report.copying += time.perf_counter() - begin
-        return Solutions(values, statuses, dict(batch.counters), report, gaps=gather_gaps(batch.gaps, statuses))
 
     def _hand_out(self, worker: _Worker, batch: _Batch) -> None:
         """Gives a worker its next chunk, if there is one."""
@@ -301,22 +310,27 @@ class Pool:
                     continue
                 if worker.started:
                     batch.report.timeout = f"ProcessExecutor(timeout={self._timeout:g})"
-                    self._give_up(batch, worker.chunk[0], Status.TIMEOUT)
+                    self._give_up(batch, worker.chunk[0], Status.TIMEOUT, _OVERDUE)
                     worker.chunk = None
-                self._replace(worker, batch)
+                self._replace(worker, batch, _OVERDUE)
 
-    def _give_up(self, batch: _Batch, row: int, status: Status) -> None:
-        _log.warning("row %d of those sent to worker processes ends %s", row, status.name)
+    def _give_up(self, batch: _Batch, row: int, status: Status, how: str) -> None:
+        batch.casualties.row(row, status, how)
         self._memory.array(batch.layout, VALUES)[row] = 0
         self._memory.array(batch.layout, STATUSES)[row] = status
         if batch.progress is not None:
             batch.progress(1)
 
-    def _replace(self, worker: _Worker, batch: _Batch) -> None:
+    def _replace(self, worker: _Worker, batch: _Batch, how: str | None = None) -> None:
         """Starts another worker in place of one that died or hung, and sees to it that its chunk is solved.
 
         A row on which a worker dies for the second time is CRASHED, alone. A worker that had not begun to solve was
         killed by none of them.
+
+        Args:
+            worker: the one that died, or hangs and is ended here.
+            batch: what it was at.
+            how: how it ended, if it was not by itself.
         """
         worker.kill()
         worker.process.wait()
@@ -327,12 +341,13 @@ class Pool:
         batch.leave(worker)
         worker.release()
         batch.counters[RESTARTS] += 1
-        _log.warning("worker process %d ended %s and is replaced", worker.process.pid, worker.how)
+        how = how or worker.how
+        batch.casualties.worker(how)
         if worker.chunk is not None and worker.started:
             thetas = self._memory.array(batch.layout, THETAS)
             thetas[slice(*worker.chunk)] = batch.thetas[slice(*worker.chunk)]  # a solver may have overwritten them
             for row in batch.backlog.lost(worker.chunk):
-                self._give_up(batch, row, Status.CRASHED)
+                self._give_up(batch, row, Status.CRASHED, how)
         elif worker.chunk is not None:
             # One that has solved before was killed while it waited, which is nobody's fault here.
             self._false_starts += not worker.proven

@@ -1,0 +1,1 @@
+"""Paths on a map: sampled, differentiated, and the map learned from one of them."""

@@ -1,0 +1,316 @@
+"""What `calibrate` recommends, that it changes nothing else, and what it says of wrong input."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed
+import torch.multiprocessing
+from torch import nn
+
+from imle_adapters import TopKAdapter
+from imle_solvers import (
+    AIMLE,
+    IMLE,
+    Blackbox,
+    Calibration,
+    CalibrationCallback,
+    HammingLoss,
+    HammingTarget,
+    Identity,
+    PerturbedOptimizer,
+    Relative,
+    SolverLayer,
+    StraightThrough,
+    Target,
+    calibrate,
+)
+
+GRID = {"betas": (0.01, 1.0, 10.0), "temperatures": (0.0, 0.5), "moves": 3}
+
+
+class Task:
+    """A linear network that is to find the best 3 of 8."""
+
+    def __init__(self, estimator=None, instances=32, **options):
+        generator = torch.Generator().manual_seed(0)
+        self.layer = SolverLayer(TopKAdapter(8, 3), estimator=estimator, num_workers=0, **options)
+        self.x = torch.randn(instances, 4, generator=generator)
+        self.labels = self.layer.map(self.x @ torch.randn(4, 8, generator=generator))
+        self.net = nn.Linear(4, 8)
+        with torch.no_grad():
+            self.net.weight.copy_(torch.randn(8, 4, generator=generator))
+            self.net.bias.zero_()
+        self.hamming = HammingLoss(self.layer)
+
+    def loss(self, z):
+        return self.hamming(z, self.labels)
+
+    def calibrate(self, **options):
+        return calibrate(self.layer, self.net(self.x), self.loss, **{**GRID, **options})
+
+    def train(self, steps=100):
+        optimizer = torch.optim.Adam(self.net.parameters(), 0.05)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            self.loss(self.layer(self.net(self.x))).backward()
+            optimizer.step()
+        return float(self.loss(self.layer.eval()(self.net(self.x))).detach())
+
+
+def settings(estimator):
+    names = ("target", "input_noise_temperature", "target_noise_temperature", "sigma", "beta", "theta_scale")
+    values = {name: getattr(estimator, name, None) for name in names}
+    return {name: str(float(value) if isinstance(value, int) else value) for name, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [IMLE(target=Target(beta=scale), input_noise_temperature=1 / scale) for scale in (1e-4, 1.0, 1e4)],
+    ids=["1e-4", "1", "1e4"],
+)
+def test_wherever_settings_start_the_same_is_recommended_and_learns(estimator):
+    task = Task(estimator)
+    found = task.calibrate(apply=True)
+    expected = Task(IMLE(target=Target(beta=3.0), input_noise_temperature=2.0)).calibrate()
+    assert [trial.losses for trial in found.trials] == [trial.losses for trial in expected.trials]
+    assert settings(task.layer.estimator) == settings(expected.estimator)
+    assert task.train() < 0.2 * found.before
+
+
+def test_a_trial_is_what_moving_by_hand_gives():
+    """By the network's Jacobian, which is (x, 1) for each entry of theta."""
+    task = Task(IMLE(noise=None))
+    (trial,) = task.calibrate(betas=(2.0,)).trials
+    theta = start = task.net(task.x).detach()
+    inputs = torch.cat([task.x, torch.ones(32, 1)], 1)
+    layer = SolverLayer(TopKAdapter(8, 3), estimator=IMLE(noise=None, target=Target(beta=Relative(2.0))))
+    losses = []
+    for _ in range(3):
+        leaf = theta.clone().requires_grad_()
+        task.loss(layer(leaf)).backward()
+        move = inputs @ inputs.T @ leaf.grad
+        theta = theta - 0.3 * start.std(1, correction=0).mean() * 16 / move.norm() * move
+        losses.append(float(task.loss(layer.map(theta).detach())))
+    assert trial.losses == pytest.approx(losses, rel=1e-5)
+
+
+def test_moves_that_are_known_from_another_setting_change_nothing():
+    together = Task().calibrate(betas=(3.0, 30.0, 300.0)).trials
+    alone = [trial for beta in (3.0, 30.0, 300.0) for trial in Task().calibrate(betas=(beta,)).trials]
+    assert sorted(map(str, together)) == sorted(map(str, alone))
+
+
+@pytest.mark.parametrize("num_samples", [None, 3])
+def test_nothing_changes_but_what_is_applied(num_samples):
+    task = Task(num_samples=num_samples, generator=torch.Generator().manual_seed(1))
+    task.layer(task.net(task.x)).sum().backward()
+    for parameter in task.net.parameters():
+        parameter.grad = None
+    before = (
+        settings(task.layer.estimator),
+        [parameter.tolist() for parameter in task.net.parameters()],
+        str(task.layer.stats()),
+        task.layer.diagnostics(),
+        task.layer.generator.get_state(),
+        torch.get_rng_state(),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+    )
+    theta = task.net(task.x)
+    calibrate(task.layer, theta, task.loss, **GRID)
+    after = (
+        settings(task.layer.estimator),
+        [parameter.tolist() for parameter in task.net.parameters()],
+        str(task.layer.stats()),
+        task.layer.diagnostics(),
+        task.layer.generator.get_state(),
+        torch.get_rng_state(),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+    )
+    assert str(before) == str(after)
+    assert all(parameter.grad is None for parameter in task.net.parameters())
+    task.loss(task.layer(theta)).backward()  # the graph is still there
+
+
+@pytest.mark.parametrize(
+    ("estimator", "changed"),
+    [
+        (IMLE(), {"target", "input_noise_temperature", "target_noise_temperature", "theta_scale"}),
+        (IMLE(noise=None), {"target"}),
+        (IMLE(target=HammingTarget()), {"input_noise_temperature", "target_noise_temperature", "theta_scale"}),
+        (IMLE(input_noise_temperature=9.0, target_noise_temperature=0), {"target", "input_noise_temperature"}),
+        (AIMLE(), {"beta", "input_noise_temperature", "target_noise_temperature", "theta_scale"}),
+        (AIMLE(symmetric=True, noise=None), {"beta"}),
+        (Blackbox(), {"target"}),
+        (StraightThrough(), {"input_noise_temperature", "target_noise_temperature", "theta_scale"}),
+        (PerturbedOptimizer(num_marginal_samples=3), {"sigma"}),
+        (PerturbedOptimizer(num_marginal_samples=3, multiplicative=True), {"sigma"}),
+    ],
+    ids=lambda value: str(value).replace("'", "")[:60] if not isinstance(value, set) else "",
+)
+def test_what_an_estimator_has_is_set(estimator, changed):
+    task = Task(estimator)
+    before = settings(estimator)
+    found = task.calibrate(betas=(0.7, 7.0), temperatures=(0.7,), apply=True)
+    after = settings(estimator)
+    assert {name for name in after if after[name] != before[name]} == changed
+    assert after == settings(found.estimator)
+    assert type(estimator).__name__ in str(found)
+
+
+def test_the_ratio_of_temperatures_stays():
+    task = Task(IMLE(input_noise_temperature=Relative(1.0), target_noise_temperature=Relative(0.5)))
+    task.calibrate(temperatures=(0.6,), apply=True)
+    assert task.layer.estimator.input_noise_temperature == Relative(0.6)
+    assert task.layer.estimator.target_noise_temperature == Relative(0.3)
+
+
+def test_a_temperature_that_is_a_number_is_one_afterwards_and_means_the_same():
+    losses = {}
+    for estimator in (IMLE(), IMLE(input_noise_temperature=1.0)):
+        task = Task(estimator)
+        losses[task.calibrate(temperatures=(0.5,), apply=True).trials[1].losses] = task.layer.estimator
+    (estimator,) = losses.values()  # both learned the same
+    assert type(estimator.input_noise_temperature) is float
+
+
+def test_on_trial_is_called_with_each_in_turn():
+    seen = []
+    found = Task().calibrate(on_trial=seen.append)
+    assert seen == found.trials
+    assert [(each.setting.beta, each.setting.temperature) for each in seen] == [
+        (beta, temperature) for temperature in GRID["temperatures"] for beta in GRID["betas"]
+    ]
+    assert all("nonzero_entries" in trial.figures for trial in seen)
+
+
+def test_a_batch_that_is_solved_already_leaves_everything_as_it_is():
+    task = Task()
+    task.labels = task.layer.map(task.net(task.x)).detach()
+    found = task.calibrate()
+    assert found.best is None
+    before = settings(task.layer.estimator)
+    with pytest.warns(RuntimeWarning, match="no setting brings the loss below 0"):
+        found.apply()
+    assert settings(task.layer.estimator) == before
+    assert "no setting" in str(found)
+
+
+def test_it_is_printed_as_a_table_and_drawn():
+    pytest.importorskip("matplotlib")
+    found = Task().calibrate()
+    lines = str(found).splitlines()
+    assert len(lines) == 8
+    assert lines[0].split()[:3] == ["beta", "temperature", "decrease"]
+    assert sum(line.endswith("best") for line in lines) == 1
+    assert "recommended: IMLE(target=Target(" in lines[-1]
+    axes = found.plot()
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.01", "1", "10"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "0.5"]
+
+
+def test_rich_prints_the_same_table():
+    console = pytest.importorskip("rich.console")
+    with (screen := console.Console(width=140)).capture() as shown:
+        screen.print(Task().calibrate())
+    assert shown.get().count("best") == 1
+    assert "recommended: IMLE(" in " ".join(shown.get().split())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"theta": torch.zeros(4, 8)}, ValueError, "theta: expected it as the network has made it"),
+        ({"theta": torch.zeros(8, requires_grad=True)}, ValueError, "theta: expected a batch, got a single instance"),
+        ({"theta": torch.zeros(4, 7, requires_grad=True)}, ValueError, "7"),
+        ({"loss_fn": lambda z: z}, ValueError, "loss_fn: expected a scalar that depends on the solutions"),
+        ({"loss_fn": lambda z: torch.tensor(1.0)}, ValueError, "loss_fn: expected a scalar that depends"),
+        ({"loss_fn": lambda z: z.sum() * torch.nan}, ValueError, "loss_fn: expected a finite loss, got nan"),
+        ({"layer": TopKAdapter(8, 3)}, TypeError, "layer: expected a SolverLayer, got"),
+        ({"layer": SolverLayer(TopKAdapter(8, 3), estimator=Identity())}, TypeError, "a step or noise that can be set"),
+        ({"betas": ()}, ValueError, "betas: expected at least one"),
+        ({"betas": (1.0, 0.0)}, ValueError, "betas: expected positive numbers, got 0.0"),
+        ({"temperatures": (-1.0,)}, ValueError, "temperatures: expected positive numbers, or 0, got -1.0"),
+        ({"moves": 0}, ValueError, "moves"),
+        ({"colour": torch.zeros(4)}, (TypeError, ValueError), "colour"),
+    ],
+)
+def test_wrong_input_is_refused(wrong, error, message):
+    task = Task()
+    given = {"layer": task.layer, "theta": task.net(task.x), "loss_fn": task.loss, **wrong}
+    with pytest.raises(error, match=message):
+        calibrate(**given)
+
+
+def test_a_loop_calibrates_at_its_steps():
+    task = Task(IMLE(target=Target(beta=1e-4)))
+    callback = CalibrationCallback(lambda task, batch: task.calibrate(), steps=(0, 2))
+    found = [callback(step, task, None) for step in (0, 1, 1, 2, 2)]
+    assert [each is not None for each in found] == [True, False, False, True, False]
+    assert callback.calibrations == {0: found[0], 2: found[3]}
+    assert isinstance(task.layer.estimator.target.beta, Relative)
+    with pytest.raises(TypeError, match="run: expected what calibrate"):
+        CalibrationCallback(lambda model, batch: None)(0, task, None)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lightning_calibrates_at_its_steps(tmp_path):
+    pl = pytest.importorskip("pytorch_lightning")
+    task = Task(IMLE(target=Target(beta=1e-4)))
+
+    class Module(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = task.net
+
+        def training_step(self, batch, index):
+            return task.hamming(task.layer(self.net(batch[0])), batch[1])
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters(), lr=0.05)
+
+    def run(module, batch):
+        return calibrate(task.layer, module.net(batch[0]), lambda z: task.hamming(z, batch[1]), **GRID)
+
+    callback = CalibrationCallback(run, steps=(0, 3))
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=tmp_path,
+        callbacks=[callback.lightning()],
+    )
+    data = [(task.x, task.labels)] * 5
+    trainer.fit(Module(), torch.utils.data.DataLoader(data, batch_size=None))
+    assert list(callback.calibrations) == [0, 3]
+    assert isinstance(callback.calibrations[0], Calibration)
+    assert isinstance(task.layer.estimator.target.beta, Relative)
+
+
+def _rank(rank, folder):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    task = Task()
+    task.x, task.labels = task.x[rank * 16 :][:16], task.labels[rank * 16 :][:16]
+    CalibrationCallback(lambda task, batch: task.calibrate())(0, task, None)
+    torch.save(settings(task.layer.estimator), f"{folder}/{rank}")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
+def test_ranks_take_what_the_first_has_found(tmp_path):
+    torch.multiprocessing.spawn(_rank, (tmp_path,), 2)
+    found = [torch.load(tmp_path / str(rank)) for rank in range(2)]
+    assert found[0] == found[1]
+    task = Task()
+    task.x, task.labels = task.x[:16], task.labels[:16]
+    assert found[0]["theta_scale"] == settings(task.calibrate().estimator)["theta_scale"]
