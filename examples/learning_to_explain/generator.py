@@ -71,7 +71,13 @@ def generate(aspect: int, seed: int, train: int, held_out: int) -> Corpus:
     texts = [_review(ASPECTS[aspect], rng) for _ in range(train + 2 * held_out)]
     test = texts[train + held_out :]
     return Corpus(
-        f"generated reviews, {ASPECTS[aspect]}", (), texts[:train], texts[train : train + held_out], test, test
+        f"generated reviews, {ASPECTS[aspect]}",
+        (),
+        texts[:train],
+        texts[train : train + held_out],
+        test,
+        test,
+        highlights="the planted words",
     )
 
 

@@ -67,7 +67,7 @@ def main() -> None:
         title=f"Learning to explain: {corpus.name}",
         about=f"{len(corpus.train)} texts to learn from, {len(corpus.validation)} to stop by, {len(corpus.test)} to "
         f"test on; {options.k} words are chosen of each. Test error is the {wrong}; precision, recall and F1 are "
-        f"those of chosen words against people's highlights in {len(corpus.annotated)} texts not learned from.",
+        f"those of chosen words against {corpus.highlights} in {len(corpus.annotated)} texts not learned from.",
         columns=COLUMNS,
         published=published(options),
         free=("shown",),
@@ -87,7 +87,7 @@ def main() -> None:
             if seed == options.seed:
                 write(run, prepared, model, method, metrics)
     title = f"{corpus.name}: {options.k} words chosen"
-    run.finish([save_picture(draw(run.results, title), options.out, "learning_to_explain")])
+    run.finish([save_picture(draw(run.results, title, corpus.highlights), options.out, "learning_to_explain")])
 
 
 def prepare(options: argparse.Namespace, seed: int) -> Prepared:
@@ -184,7 +184,7 @@ def write(run: Run, prepared: Prepared, model: Explainer, method: str, metrics: 
     )
     summary = (
         f"A network chose {run.options.k} words of each text, and another predicted from these alone; {taught}. "
-        f"Method {method}: F1 {metrics['subset_f1']:.2f} against people's highlights, where random choices have "
+        f"Method {method}: F1 {metrics['subset_f1']:.2f} against {corpus.highlights}, where random choices have "
         f"{metrics['random_f1']:.2f}."
     )
     file = run.options.out / f"{method}.html"

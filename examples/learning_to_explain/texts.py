@@ -43,6 +43,7 @@ class Corpus:
         train, validation, test: disjoint.
         annotated: with highlights, on which choices are judged.
         vectors: of words, of one length; empty: they are learned.
+        highlights: whose they are, in words.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Corpus:
     test: Sequence[Text]
     annotated: Sequence[Text]
     vectors: dict[str, NDArray[Any]] = field(default_factory=dict)
+    highlights: str = "people's highlights"
 
     @property
     def pairs(self) -> bool:
