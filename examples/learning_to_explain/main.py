@@ -179,9 +179,7 @@ def write(run: Run, prepared: Prepared, model: Explainer, method: str, metrics: 
         )
         for text, row, guess in zip(corpus.annotated, chosen, predicted, strict=True)
     ]
-    taught = (
-        "people's highlights taught it" if method == SUPERVISED else "nobody told them which words people highlight"
-    )
+    taught = f"{corpus.highlights} taught it" if method == SUPERVISED else "nobody told them which words matter"
     summary = (
         f"A network chose {run.options.k} words of each text, and another predicted from these alone; {taught}. "
         f"Method {method}: F1 {metrics['subset_f1']:.2f} against {corpus.highlights}, where random choices have "

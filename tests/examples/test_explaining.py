@@ -205,24 +205,10 @@ def planted(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(("encoder", "methods"), [("conv", ("imle", "l2x")), ("transformer", ("aimle",))])
 def test_the_words_that_matter_are_found(call, tmp_path, planted, encoder, methods):
-    small = (
-        "--filters",
-        16,
-        "--embedding",
-        16,
-        "--hidden",
-        16,
-        "--dropout",
-        0.1,
-        "--word-dropout",
-        0,
-        "--epochs",
-        15,
-        "--patience",
-        15,
-    )
+    small = "--filters 16 --embedding 16 --hidden 16 --epochs 15 --patience 15"
+    plain = "--dropout 0.1 --word-dropout 0 --smoothing 0 --no-decay"
     arguments = ("--esnli", planted, "--k", 1, "--encoder", encoder, "--method", ",".join(methods), "--lr", 0.02)
-    code, printed, errors = call("learning_to_explain", *arguments, *small)
+    code, printed, errors = call("learning_to_explain", *arguments, *small.split(), *plain.split())
     assert code == 0, errors
     results = read_results(tmp_path / "out" / "results.json")
     for method in methods:
