@@ -48,7 +48,7 @@ def make_estimator(
     method: str,
     *,
     beta: float = Relative(2.0),
-    temperature: float = Relative(0.5),
+    temperature: float = Relative(0.3),
     target_temperature: float | None = None,
     noise: Noise | Literal["auto"] = "auto",
     lam: float | None = None,

@@ -23,7 +23,7 @@ from imle_solvers.solving.theta import is_single
 BETAS = (0.3, 1.0, 3.0, 10.0)
 TEMPERATURES = (0.0, 0.1, 0.3, 1.0, 3.0)
 
-_MOVE = 0.3
+_MOVE = 0.5
 """How far a move goes, in units of the spread of theta's entries, as temperatures are."""
 
 Loss = Callable[[Tensor], Tensor]
@@ -62,7 +62,7 @@ def calibrate(
         loss_fn: from solutions as `layer(theta)` returns them to the scalar that is minimised.
         betas: steps of the target, in units of theta's length, see `Relative`; left out where there is none.
         temperatures: of the noise, in units of the spread of theta's entries; left out where there is none.
-        moves: how many each setting makes, of 0.3 times the spread of theta's entries.
+        moves: how many each setting makes, of half the spread of theta's entries.
         apply: whether to set the layer's estimator to what is recommended.
         on_trial: called with each trial when it is done, for progress.
         **context: per-instance arrays of the adapter.

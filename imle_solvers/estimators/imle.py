@@ -36,7 +36,7 @@ class IMLE(PerturbAndMAP):
             length, which needs no tuning: of any scale of theta and of the loss the same is learned. So is of each
             instance, however small its share of the loss, but where it has none.
         input_noise_temperature: tau_in, 0 or more, or `Relative`; None: that of the target, and where that is None,
-            too, `Relative(0.5)`: noise of half the standard deviation that theta's entries had in the first batch.
+            too, `Relative(0.3)`: noise of 0.3 times the standard deviation that theta's entries had in the first batch.
         target_noise_temperature: tau_target, likewise; None: that of the input.
         num_marginal_samples: M; each sample is the mean of M draws, each of which gets its downstream gradient.
         scale_gradient: divides the gradient by the target's beta, which makes it a finite difference.

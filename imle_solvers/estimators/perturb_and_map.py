@@ -17,7 +17,7 @@ from imle_solvers.estimators.relative import Relative, spread
 from imle_solvers.noise.distributions import Noise, deviation, is_own, resolve_noise
 from imle_solvers.pytorch.blocks import rows_at_once
 
-_TEMPERATURE = Relative(0.5)
+_TEMPERATURE = Relative(0.3)
 """What learns best, or nearly so, on every problem of benchmarks/bench_defaults.py."""
 
 
@@ -28,7 +28,7 @@ class PerturbAndMAP(Estimator):
         noise: what perturbs theta. "auto": Sum-of-Gamma with the adapter's number of ones where that is known, else
             Gumbel. None: no noise.
         input_noise_temperature: tau_in, 0 or more, what multiplies the noise, or `Relative`; None: that of the target,
-            and where that is None, too, `Relative(0.5)`.
+            and where that is None, too, `Relative(0.3)`.
         target_noise_temperature: the same for the solves of the backward pass; None: that of the input.
         num_marginal_samples: M, of how many draws each sample is the mean.
         skip_known: whether target solutions that are known are not solved for, see `estimators.certificate`.

@@ -11,7 +11,7 @@ from imle_solvers.arguments import is_finite
 
 
 class Relative(float):
-    """A number in units of theta: `Target(beta=Relative(2.0))`, `input_noise_temperature=Relative(0.5)`.
+    """A number in units of theta: `Target(beta=Relative(2.0))`, `input_noise_temperature=Relative(0.3)`.
 
     As a target's beta: each sample's step is so many times as long as theta, lambda = beta * ||theta|| / ||dL/dz||.
     As a temperature: the standard deviation of the noise is so many times that of the entries of theta, as it is, on

@@ -93,7 +93,7 @@ def test_a_trial_is_what_moving_by_hand_gives():
         leaf = theta.clone().requires_grad_()
         task.loss(layer(leaf)).backward()
         move = inputs @ inputs.T @ leaf.grad
-        theta = theta - 0.3 * start.std(1, correction=0).mean() * 16 / move.norm() * move
+        theta = theta - 0.5 * start.std(1, correction=0).mean() * 16 / move.norm() * move
         losses.append(float(task.loss(layer.map(theta).detach())))
     assert trial.losses == pytest.approx(losses, rel=1e-5)
 

@@ -174,7 +174,7 @@ def test_temperatures_left_out_are_those_of_the_other_solve():
         estimator = IMLE(**given)
         return estimator.input_noise_temperature, estimator.target_noise_temperature
 
-    assert temperatures() == (Relative(0.5), Relative(0.5))
+    assert temperatures() == (Relative(0.3), Relative(0.3))
     assert temperatures(input_noise_temperature=0.3) == (0.3, 0.3)
     assert temperatures(target_noise_temperature=0.3) == (0.3, 0.3)
     assert not isinstance(IMLE(input_noise_temperature=0.3).target_noise_temperature, Relative)
@@ -259,7 +259,7 @@ def test_relative_is_a_number_that_travels():
         assert isinstance(other, Relative)
         assert other == share
     assert "beta=Relative(2.0)" in repr(IMLE())
-    assert "input_noise_temperature=Relative(0.5)" in repr(IMLE())
+    assert "input_noise_temperature=Relative(0.3)" in repr(IMLE())
     assert isinstance(pickle.loads(pickle.dumps(IMLE())).target.beta, Relative)
 
 
