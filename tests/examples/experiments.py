@@ -36,4 +36,11 @@ EXPERIMENTS = (
         interrupt=5,
     ),
     Experiment("noise_study", "noise", quick=("--method", "exact,score"), metrics=("gap", "found"), interrupt=4),
+    Experiment(
+        "learning_to_explain",
+        "explain",
+        quick=("--method", "imle,score"),
+        metrics=("subset_precision", "subset_recall", "subset_f1", "random_f1"),
+        interrupt=4,
+    ),
 )
