@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import combinations, permutations
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ METHODS = ("imle", "aimle", "aimle-central", "ste", "rooted", "top-k", "relaxed"
 """Spanning trees by four estimators; rooted trees, and the best n - 1 edges, by I-MLE; relaxed edges, by no solver."""
 
 TEMPERATURE = 1.0  # of the noise, which is that of the prior
-PUBLISHED: dict[str, Any] = {"target_norm": 1.0, "step": 1e-3, "input_noise_temperature": TEMPERATURE}  # of AIMLE
+
 CONCRETE = 0.5  # temperature of relaxed edges (Kipf et al., ICML 2018)
 
 
@@ -141,8 +140,10 @@ def make_latent(method: str, nodes: int, *, directed: bool, step: float) -> Solv
 
 ESTIMATORS: dict[str, Callable[[float], Estimator]] = {
     "imle": lambda step: IMLE(Gumbel(), Target(beta=step), input_noise_temperature=TEMPERATURE, scale_gradient=True),
-    "aimle": lambda _: AIMLE(Gumbel(), initial_beta=0.5, **PUBLISHED),
-    "aimle-central": lambda _: AIMLE(Gumbel(), symmetric=True, initial_beta=0.25, **PUBLISHED),
+    "aimle": lambda _: AIMLE(Gumbel(), initial_beta=0.5, step=1e-3, input_noise_temperature=TEMPERATURE),
+    "aimle-central": lambda _: AIMLE(
+        Gumbel(), symmetric=True, initial_beta=0.5, step=1e-3, input_noise_temperature=TEMPERATURE
+    ),
     "ste": lambda _: StraightThrough(Gumbel(), noise_temperature=TEMPERATURE),
 }
 """All have gradients in the loss's unit, as its other part, the divergence, has."""

@@ -40,7 +40,7 @@ def make_parser(text: str) -> Parser:
     add("--batch-size", type=positive, default=32, metavar="N", help="systems of a step of training; default 32")
     add("--ahead", type=positive, default=1, metavar="N", help="steps predicted from a true state; default 1")
     add("--variance", type=positive_number, default=5e-5, help="of predictions; default 5e-5, as published")
-    add("--step", type=positive_number, default=0.2, help="lambda of I-MLE; default 0.2")
+    add("--step", type=positive_number, default=0.5, help="lambda of I-MLE; default 0.5")
     add(
         "--preset",
         choices=("aimle-paper",),
