@@ -14,7 +14,7 @@ from imle_adapters import MaxArborescenceAdapter, MaxSpanningTreeAdapter, TopKAd
 from imle_solvers import AIMLE, IMLE, Estimator, Gumbel, SolverAdapter, SolverLayer, StraightThrough, Target
 
 METHODS = ("imle", "aimle", "aimle-central", "ste", "rooted", "top-k", "relaxed")
-"""Spanning trees by four estimators; rooted trees, and the best n - 1 edges, by I-MLE; relaxed edges, by no solver."""
+"""Spanning trees by four estimators; rooted trees, best edges, by central AIMLE; relaxed edges, by no solver."""
 
 TEMPERATURE = 1.0  # of the noise, which is that of the prior
 
@@ -126,7 +126,7 @@ def make_latent(method: str, nodes: int, *, directed: bool, step: float) -> Solv
     if method == "relaxed":
         return Relaxed(nodes, both=not directed)
     undirected, ordered = list(combinations(range(nodes), 2)), list(permutations(range(nodes), 2))
-    estimator = ESTIMATORS.get(method, ESTIMATORS["imle"])(step)
+    estimator = ESTIMATORS.get(method, ESTIMATORS["aimle-central"])(step)
     if method == "rooted":
         adapter = MaxArborescenceAdapter.from_edges(ordered, nodes=range(nodes))
         return Solved(adapter, ordered, estimator, nodes, directed=True, both=not directed)

@@ -32,7 +32,7 @@ ABOUT = (
     "Particles whose interactions form a hidden tree; only their tracks are seen. ELBO over particles, without the "
     "normal density's constant; accuracy, precision and recall over pairs, of one sample for each held-out system. "
     "Nearest: the tree of least distances between last places. Spanning trees by four estimators; rooted trees, and "
-    "the best n - 1 edges, by I-MLE; relaxed edges by no solver."
+    "the best n - 1 edges, by central AIMLE; relaxed edges by no solver."
 )
 
 
