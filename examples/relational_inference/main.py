@@ -26,7 +26,6 @@ COLUMNS = {
     "precision": Column("precision", ".1%"),
     "recall": Column("recall", ".1%"),
     "map_precision": Column("precision, MAP", ".1%"),
-    "seconds": Column("seconds", ".0f", deviation=False),
 }
 ABOUT = (
     "Particles whose interactions form a hidden tree; only their tracks are seen. ELBO over particles, without the "
