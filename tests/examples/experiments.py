@@ -29,4 +29,5 @@ EXPERIMENTS = (
     Experiment("custom_solver", "custom", metrics=("exact_match", "value"), interrupt=2),
     Experiment("map_demo", "map", ("--gifs", "none"), metrics=("reached", "stays", "wrong"), interrupt=5),
     Experiment("noise_study", "noise", quick=("--method", "exact,score"), metrics=("gap", "found"), interrupt=4),
+    Experiment("discrete_vae", "vae", ("--method", "imle,gumbel-softmax"), ("nelbo", "reconstruction"), interrupt=7),
 )
