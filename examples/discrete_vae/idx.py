@@ -33,9 +33,7 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
         try:
             content = gzip.decompress(content)
         except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(
-                f"{file}: expected a whole gzip file, got a damaged one ({error}); fetch it anew"
-            ) from error
+            raise ValueError(f"{file}: expected a whole gzip file, got a damaged one ({error}); get it anew") from error
     if len(content) < _HEAD.size:
         raise ValueError(f"{file}: expected an IDX file of images, got {len(content)} bytes, less than its head has")
     magic, count, height, width = _HEAD.unpack_from(content)
@@ -48,6 +46,6 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
     if len(content) != expected:
         raise ValueError(
             f"{file}: expected {expected} bytes for {count} images of {height} x {width}, as its head says, got "
-            f"{len(content)}; fetch it anew"
+            f"{len(content)}; get it anew"
         )
     return np.frombuffer(content, np.uint8, offset=_HEAD.size).reshape(count, height, width)

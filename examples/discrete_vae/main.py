@@ -1,8 +1,8 @@
 """A variational auto-encoder with a discrete code: 20 rows, in each of which k of 20 columns are chosen.
 
-An encoder scores the entries of the code, a layer draws codes, a decoder makes the image of them again. Nobody says what
-a code should be: the gradient of the reconstruction comes to the encoder through the layer, for which each row is an
-instance of choosing k of 20. By default it learns on the 8 x 8 digits that are embedded here.
+An encoder scores the entries of the code, a layer draws codes, a decoder makes the image of them again. Nobody says
+what a code should be: the gradient of the reconstruction comes to the encoder through the layer, for which each row is
+an instance of choosing k of 20. By default it learns on the 8 x 8 digits that are embedded here.
 
 Measured is the N-ELBO on images held out, in nats an image: cross-entropy of the pixels, and the divergence of the code
 from one that is drawn uniformly, both as published. Pixels are shares of white, so that no reconstruction has a
@@ -95,7 +95,7 @@ def about(options: argparse.Namespace, images: Images) -> str:
     """What the section of results says of this run."""
     return (
         f"{DATA[options.data][0].upper()}{DATA[options.data][1:]}, {len(images.train)} to train on and "
-        f"{len(images.test)} held out, encoded as {ROWS} rows with {options.k} of {COLUMNS} columns chosen in each. Nats "
-        "an image, on those held out: the N-ELBO, and its parts, the cross-entropy of the pixels and the divergence of "
-        "the codes. random is a decoder that was trained on random codes."
+        f"{len(images.test)} held out, encoded as {ROWS} rows with {options.k} of {COLUMNS} columns chosen in each. In "
+        "nats an image, on those held out: the N-ELBO, and its parts, the cross-entropy of the pixels and the "
+        "divergence of the codes. random is a decoder that was trained on random codes."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ class DiscreteVAE(nn.Module):
     def encode(self, images: Tensor) -> Tensor:
         """Scores of the code's entries, (B, pixels) -> (B, ROWS, COLUMNS)."""
         scores: Tensor = self.encoder(images)
-        return scores.unflatten(-1, (ROWS, COLUMNS))
+        return scores.view(-1, ROWS, COLUMNS)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Logits of white pixels, (..., ROWS, COLUMNS) -> (..., pixels)."""
@@ -53,7 +54,7 @@ def divergence(scores: Tensor) -> Tensor:
 
 def _perceptron(*widths: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(widths):
         linear = nn.Linear(inputs, outputs)
         nn.init.xavier_uniform_(linear.weight, nn.init.calculate_gain("relu"))  # as torch-adaptive-imle does
         nn.init.zeros_(linear.bias)

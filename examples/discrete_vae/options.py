@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "kl_weight": 10**-0.5,
     }
 }
-"""What `--preset` sets. aimle-paper: the run in the README of torch-adaptive-imle, "Discrete Variational Auto-Encoders".
+"""What `--preset` sets. aimle-paper: the run in torch-adaptive-imle's README, "Discrete Variational Auto-Encoders".
 
 Its weight of the divergence is what the published code comes to for the encoder: the gradient of its AIMLE is sqrt(S)
 too large (docs/migration.md), and Adam does not mind a factor on both.

@@ -20,8 +20,9 @@ SHOWN = 12
 
 
 def draw(trainings: Mapping[str, Training], images: Images) -> Figure:
-    """Draws held-out images, the code of each by the first training, and for each training what its codes are decoded
-    to, and what codes are that are drawn uniformly.
+    """Draws held-out images, and what each training makes of them and of codes that are drawn uniformly.
+
+    Below the images stand their codes by the first training.
 
     Args:
         trainings: by the names of their methods.
