@@ -59,7 +59,7 @@ def main() -> None:
     run = Run(
         parser,
         options,
-        title="A discrete variational auto-encoder" + ("" if options.data == "digits" else f" on {DATA[options.data]}"),
+        title=title(options),
         about=about(options, images),
         columns=TABLE | (published.COLUMNS if options.preset else {}),
         free=["preset", "no_baseline"],
@@ -89,6 +89,14 @@ def main() -> None:
 def metrics_of(point: Point) -> dict[str, float]:
     """By the names of `TABLE`."""
     return {"nelbo": point.nelbo, "reconstruction": point.reconstruction, "divergence": point.divergence}
+
+
+def title(options: argparse.Namespace) -> str:
+    """Of the section of results of this run."""
+    of_row = "" if options.k == 10 else f", {options.k} of {COLUMNS} a row"
+    return f"A discrete variational auto-encoder{of_row}" + (
+        "" if options.data == "digits" else f", {DATA[options.data]}"
+    )
 
 
 def about(options: argparse.Namespace, images: Images) -> str:

@@ -43,7 +43,7 @@ EPILOG = """\
 
 def parse(description: str) -> tuple[Parser, argparse.Namespace]:
     """The options of the command line, and their parser for later errors."""
-    parser = Parser("discrete_vae", description, methods=METHODS, epochs=100, lr=1e-3, epilog=EPILOG)
+    parser = Parser("discrete_vae", description, methods=METHODS, epochs=30, lr=1e-3, epilog=EPILOG)
     add = parser.add_argument
     add("--preset", choices=tuple(PRESETS), help="published settings, for options that are not given")
     add("--data", choices=tuple(DATA), default="digits", help="images; mnist and fashion need --idx; default digits")
@@ -61,8 +61,8 @@ def parse(description: str) -> tuple[Parser, argparse.Namespace]:
     add("--batch-size", type=positive, default=50, metavar="N", help="images a step; default 50")
     add("--kl-weight", type=_share, default=1.0, help="of the divergence in the loss; default 1, the N-ELBO")
     add("--noise", choices=("sog", "gumbel"), default="sog", help="of imle, aimle and ste; default sog")
-    add("--temperature", type=_share, default=1.0, help="of that noise, in units of scores; default 1")
-    add("--beta", type=positive_number, default=100.0, help="lambda of imle; default 100")
+    add("--temperature", type=_share, default=0.5, help="of that noise, in units of scores; default 0.5")
+    add("--beta", type=positive_number, default=10.0, help="lambda of imle; default 10")
     add("--initial-beta", type=_share, help="of AIMLE; default: as of the library")
     add("--step", type=positive_number, help="by which AIMLE's beta moves; default: as of the library")
     add("--target-norm", type=positive_number, help="of AIMLE: non-zeros in a row; default: as of the library")
