@@ -121,6 +121,12 @@ def test_the_embedded_digits_are_those_of_scikit_learn():
     assert images.white == expected.max()
 
 
+def test_the_real_mnist_is_read(data_folder):
+    images = read_idx(data_folder / "mnist" / "t10k-images-idx3-ubyte.gz")
+    assert images.shape == (10_000, 28, 28)
+    assert images.mean() == pytest.approx(33.791, abs=1e-3)  # 0.1325 of white, as is known of these
+
+
 @pytest.mark.parametrize("method", [*METHODS, RANDOM])
 @pytest.mark.parametrize("k", [1, 3])
 def test_codes_have_k_ones_in_each_row_and_are_likelier_where_scores_are_higher(method, k):
