@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from examples.common.pictures import draw_curves
+from examples.common.results import Results
 from examples.discrete_vae.codes import uniform_codes
 from examples.discrete_vae.data import Images
 from examples.discrete_vae.model import ROWS
@@ -45,6 +47,16 @@ def draw(trainings: Mapping[str, Training], images: Images) -> Figure:
         _strip(panels[2 + row, 1], training.decode(codes), images.shape, "")
     panels[0, 0].set_title("held-out images, and what their codes are decoded to")
     panels[2, 1].set_title("what codes drawn uniformly are decoded to")
+    return figure
+
+
+def draw_learning(results: Results) -> Figure:
+    """Draws the learning curves, as high as they are after the first epoch: before it all is much higher."""
+    figure = draw_curves(results, ylabel="nats an image")
+    names = [name for name in results.columns if any(name in row.curves for row in results.rows)]
+    for name, axes in zip(names, figure.axes, strict=True):
+        highest = max(max(row.curves[name][1:]) for row in results.rows if name in row.curves)
+        axes.set_ylim(top=1.05 * highest)
     return figure
 
 
