@@ -29,5 +29,12 @@ EXPERIMENTS = (
     Experiment("custom_solver", "custom", metrics=("exact_match", "value"), interrupt=2),
     Experiment("map_demo", "map", ("--gifs", "none"), metrics=("reached", "stays", "wrong"), interrupt=5),
     Experiment("noise_study", "noise", quick=("--method", "exact,score"), metrics=("gap", "found"), interrupt=4),
+    Experiment(
+        "learning_to_explain",
+        "explain",
+        quick=("--method", "imle,score"),
+        metrics=("subset_precision", "subset_recall", "subset_f1", "random_f1"),
+        interrupt=4,
+    ),
     Experiment("discrete_vae", "vae", ("--method", "imle,gumbel-softmax"), ("nelbo", "reconstruction"), interrupt=7),
 )
