@@ -61,7 +61,7 @@ def main() -> None:
         options,
         title=title(options),
         about=about(options, images),
-        columns=TABLE | (published.COLUMNS if options.preset else {}),
+        columns=TABLE | published.columns(options, images),
         free=["preset", "no_baseline"],
     )
     print(f"{DATA[options.data]}: {len(images.train)} images to train on, {len(images.test)} held out to test on")

@@ -17,9 +17,14 @@ STEPS = {"loss_1": 600, "loss_2": 1200, "loss_3": 1800, "loss_100": 60_000}
 
 LOSSES = {"loss_1": 79.85607, "loss_2": 72.88469, "loss_3": 70.79888, "loss_100": 60.20955}
 
-COLUMNS = {name: Column(f"test loss, {steps} steps", ".1f") for name, steps in STEPS.items()}
-
 _TRAIN, _TEST = 60_000, 10_000
+
+
+def columns(options: argparse.Namespace, images: Images) -> dict[str, Column]:
+    """Of the losses that a run with the preset comes to; none without."""
+    last = options.epochs * -(-len(images.train) // options.batch_size)
+    reached = {name: steps for name, steps in STEPS.items() if options.preset and steps <= last}
+    return {name: Column(f"test loss, {steps} steps", ".1f") for name, steps in reached.items()}
 
 
 def losses(history: Sequence[Point], samples: int) -> dict[str, float]:
