@@ -13,7 +13,7 @@ ROWS, COLUMNS = 20, 20
 
 
 class DiscreteVAE(nn.Module):
-    """Encoder and decoder of three layers each, of the published widths (I-MLE paper, section 6.2; tf-imle, DVAE).
+    """Encoder and decoder of three layers each, of the published widths (tf-imle, DVAE; torch-adaptive-imle).
 
     Args:
         pixels: of an image.
