@@ -100,7 +100,7 @@ def optimal(masks: Array, mazes: Mazes) -> Array:
 
 def through_walls(masks: Array, mazes: Mazes) -> Array:
     """Whether any marked cell is a wall: (N,) bool."""
-    touching: Array = (masks.astype(bool) & mazes.walls).any(axis=(1, 2))
+    touching: Array = np.any(masks.astype(bool) & mazes.walls, axis=(1, 2))
     return touching
 
 

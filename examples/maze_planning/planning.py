@@ -63,7 +63,7 @@ def _arrays(file: Path, split: str) -> tuple[Array, Array, Array]:
     first = len(PARTS) * SPLITS.index(split)
     names = {part: f"arr_{first + index}" for index, part in enumerate(PARTS) if part != "policies"}
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
             if missing := [name for name in names.values() if name not in stored]:
                 found = ", ".join(stored.files) or "nothing"
                 raise ValueError(f"expected arrays arr_0 to arr_11, found no {missing[0]} but {found}")
