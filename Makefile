@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-EXPERIMENTS := warcraft roads custom map noise mazes
+EXPERIMENTS := warcraft roads custom map noise explain mazes
 
 .PHONY: help $(EXPERIMENTS) results test quick check wheel bench bench-parts clean
 
@@ -15,6 +15,7 @@ help:
 	@echo "make custom     run the example of a solver of one's own"
 	@echo "make map        paths on a map under noise, and the map learned from one; results in runs/map_demo"
 	@echo "make noise      measure noises and gradient estimators, results in runs/noise_study"
+	@echo "make explain    choose the words that explain, results in runs/learning_to_explain"
 	@echo "make mazes      plan in mazes by learned costs, results in runs/maze_planning"
 	@echo "                options for all of these: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
 	@echo "make results    make docs/results.md of docs/results; ARGS=\"runs/warcraft\" stores that run first"
@@ -32,6 +33,7 @@ roads: DIR := road_network
 custom: DIR := custom_solver
 map: DIR := map_demo
 noise: DIR := noise_study
+explain: DIR := learning_to_explain
 mazes: DIR := maze_planning
 
 $(EXPERIMENTS): $(VENV)/.examples

@@ -61,7 +61,7 @@ class Identity(StraightThrough):
     Args:
         projection: "mean": P(theta) = theta - mean, for solutions with a fixed number of ones. "norm":
             theta / ||theta||, for all linear objectives. "standardize": both, (theta - mean) / ||theta - mean||, the
-            paper's advice. None: none.
+            paper's advice. None: none. What is left of theta where that is zero counts as of length one.
         noise: what perturbs theta for a margin; none by default.
         noise_temperature: of that noise, as above.
 
@@ -90,7 +90,8 @@ class Identity(StraightThrough):
         if self.projection in ("mean", "standardize"):
             scores, gradient = _centered(scores), _centered(gradient)
         if self.projection in ("norm", "standardize"):
-            length = torch.linalg.vector_norm(scores, dim=1, keepdim=True).clamp(min=torch.finfo(scores.dtype).tiny)
+            length = torch.linalg.vector_norm(scores, dim=1, keepdim=True)
+            length = torch.where(length > 0, length, 1.0)
             unit = scores / length
             gradient = (gradient - unit * (unit * gradient).sum(1, keepdim=True)) / length
         return gradient.reshape(saved[0].shape)

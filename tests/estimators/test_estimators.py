@@ -188,6 +188,16 @@ def test_identity_is_the_derivative_of_its_projection(projection):
     torch.testing.assert_close(one.grad, other.grad)
 
 
+@pytest.mark.parametrize(("projection", "value"), [("standardize", 0.0), ("standardize", 2.0), ("norm", 0.0)])
+def test_identity_takes_theta_without_a_direction_as_of_length_one(projection, value):
+    theta = torch.full((2, 6), value, requires_grad=True)
+    make(Identity(projection))(theta).square().sum().backward()
+    plain = torch.full((2, 6), value, requires_grad=True)
+    make(Identity("mean" if projection == "standardize" else None))(plain).square().sum().backward()
+    assert torch.equal(theta.grad, plain.grad)
+    assert theta.grad.any()
+
+
 def test_identity_of_a_constant_theta_is_finite():
     theta = torch.zeros(2, 6, requires_grad=True)
     make(Identity())(theta).sum().backward()

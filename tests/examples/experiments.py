@@ -30,4 +30,11 @@ EXPERIMENTS = (
     Experiment("map_demo", "map", ("--gifs", "none"), metrics=("reached", "stays", "wrong"), interrupt=5),
     Experiment("maze_planning", "mazes", metrics=("optimal", "walls", "expanded", "saved"), interrupt=6),
     Experiment("noise_study", "noise", quick=("--method", "exact,score"), metrics=("gap", "found"), interrupt=4),
+    Experiment(
+        "learning_to_explain",
+        "explain",
+        quick=("--method", "imle,score"),
+        metrics=("subset_precision", "subset_recall", "subset_f1", "random_f1"),
+        interrupt=4,
+    ),
 )
