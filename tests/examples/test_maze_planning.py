@@ -21,17 +21,21 @@ def mazes():
     return generate(12, 3)
 
 
-@pytest.fixture
-def arrays(mazes):
-    """What a file of the generated mazes holds, each split the same."""
+def arrays_of(mazes):
+    """What a split of a file holds."""
     goals = np.zeros((len(mazes), 1, SIDE, SIDE))
     given = np.full((len(mazes), 1, SIDE, SIDE), -1024.0)
     for row, (walls, target) in enumerate(zip(mazes.walls, mazes.target, strict=True)):
         goals[row].flat[target] = 1
         steps = distances(walls, target)
         given[row].flat[steps >= 0] = -steps[steps >= 0]
-    split = ((~mazes.walls).astype(np.float32), goals, np.zeros((len(mazes), 8, 1, SIDE, SIDE)), given)
-    return {f"arr_{index}": array.copy() for index, array in enumerate(split * len(SPLITS))}
+    return [(~mazes.walls).astype(np.float32), goals, np.zeros((len(mazes), 8, 1, SIDE, SIDE)), given]
+
+
+@pytest.fixture
+def arrays(mazes):
+    """What a file of the generated mazes holds, each split the same."""
+    return {f"arr_{index}": array.copy() for index, array in enumerate(arrays_of(mazes) * len(SPLITS))}
 
 
 def graph_of(walls):
@@ -223,8 +227,11 @@ def test_bad_options_are_said_in_one_line(call, arguments, message):
 
 @pytest.mark.slow
 def test_costs_are_learned_from_paths(call, tmp_path):
-    few = ("--train-mazes", 200, "--test-mazes", 20, "--epochs", 6, "--batch-size", 8, "--workers", 0)
-    code, _, errors = call("maze_planning", *few, "--no-baseline")
+    mazes = generate(140, 0)
+    splits = (mazes[:100], mazes[100:120], mazes[120:])
+    np.savez(tmp_path / "mazes.npz", *(array for split in splits for array in arrays_of(split)))
+    few = ("--train-mazes", 100, "--test-mazes", 20, "--epochs", 8, "--batch-size", 8, "--workers", 0)
+    code, _, errors = call("maze_planning", "--planning", tmp_path / "mazes.npz", *few, "--no-baseline")
     assert code == 0, errors
     results = read_results(tmp_path / "out" / "results.json")
     (untrained,), (learned,) = (results.values(method, "optimal") for method in ("untrained", "imle"))
