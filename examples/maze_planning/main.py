@@ -79,7 +79,7 @@ def start(parser: Parser, options: argparse.Namespace) -> Run:
     return Run(
         parser,
         options,
-        title="Planning in mazes",
+        title="Planning in mazes of planning-datasets" if options.planning else "Planning in mazes",
         about=f"Costs of cells of {SIDE} x {SIDE} mazes from images, learned from demonstrated shortest paths; on "
         f"mazes not seen in training. The solver {told}. Optimal: the prediction joins the ends over floor and is as "
         "short as can be. Then A* searches on the predicted costs; its heuristic takes a step to cost as much as the "
