@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-EXPERIMENTS := warcraft roads custom map noise explain vae relations
+EXPERIMENTS := warcraft roads custom map noise explain vae relations mazes
 
 .PHONY: help $(EXPERIMENTS) results test quick check wheel bench bench-parts clean
 
@@ -18,6 +18,7 @@ help:
 	@echo "make explain    choose the words that explain, results in runs/learning_to_explain"
 	@echo "make vae        train an auto-encoder with a discrete code, results in runs/discrete_vae"
 	@echo "make relations  interactions of particles from their tracks, results in runs/relational_inference"
+	@echo "make mazes      plan in mazes by learned costs, results in runs/maze_planning"
 	@echo "                options for all of these: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
 	@echo "make results    make docs/results.md of docs/results; ARGS=\"runs/warcraft\" stores that run first"
 	@echo "make test       all tests"
@@ -37,6 +38,7 @@ noise: DIR := noise_study
 explain: DIR := learning_to_explain
 vae: DIR := discrete_vae
 relations: DIR := relational_inference
+mazes: DIR := maze_planning
 
 $(EXPERIMENTS): $(VENV)/.examples
 	$(RUN) examples/$(DIR) $(ARGS)

@@ -35,6 +35,7 @@ EXPERIMENTS = (
         ("accuracy", "precision", "recall"),
         interrupt=5,
     ),
+    Experiment("maze_planning", "mazes", metrics=("optimal", "walls", "expanded", "saved"), interrupt=5),
     Experiment("noise_study", "noise", quick=("--method", "exact,score"), metrics=("gap", "found"), interrupt=4),
     Experiment(
         "learning_to_explain",
