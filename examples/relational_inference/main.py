@@ -27,6 +27,7 @@ COLUMNS = {
     "recall": Column("recall", ".1%"),
     "map_precision": Column("precision, MAP", ".1%"),
 }
+SHOWN = ("aimle-central", "rooted")  # of several methods, the pictures that results name
 ABOUT = (
     "Particles whose interactions form a hidden tree; only their tracks are seen. ELBO over particles, without the "
     "normal density's constant; accuracy, precision and recall over pairs, of one sample for each held-out system. "
@@ -42,7 +43,7 @@ def main() -> None:
     run = Run(
         parser,
         options,
-        title="Neural relational inference",
+        title=f"Neural relational inference: {_name(options)}",
         about=ABOUT,
         columns=COLUMNS,
         published=published(options),
@@ -54,7 +55,7 @@ def main() -> None:
     for seed, systems in data.items():
         for name, metrics in baselines(_model(systems, "imle", seed, options), systems.test):
             run.add(name, seed, metrics)
-    pictures = []
+    pictures = {}
     for method, seed in trainings(options):
         systems = data[seed]
         model = _model(systems, method, seed, options)
@@ -63,10 +64,12 @@ def main() -> None:
         curves = {name: [getattr(score, name) for score in scores] for name in Score._fields}
         run.add(method, seed, {**scores[-1]._asdict(), "seconds": seconds}, curves)
         if seed == options.seed:
-            pictures.append(_draw(model, systems, scores, method, options))
+            pictures[method] = _draw(model, systems, scores, method, options)
     if len(options.methods) > 1:
-        pictures.insert(0, save_picture(draw_comparison(run.results), options.out, "relational_inference"))
-    run.finish(pictures)
+        shares = {name: column for name, column in COLUMNS.items() if name != "elbo"}  # which starts far off
+        comparison = save_picture(draw_comparison(run.results, shares), options.out, "relational_inference")
+        pictures = {"": comparison, **{name: pictures[name] for name in SHOWN if name in pictures}}
+    run.finish(list(pictures.values()))
 
 
 def _model(systems: Data, method: str, seed: int, options: argparse.Namespace) -> Model:
@@ -79,7 +82,11 @@ def _draw(model: Model, systems: Data, scores: list[Score], method: str, options
     tracks, truth = systems.test.tracks[:3], systems.test.influence[:3]
     with torch.no_grad():
         found = model.latent.mode(model.encoder(tracks))
-    title = f"{options.data if isinstance(options.data, str) else options.data.stem}, by {method}"
+    title = f"{_name(options)}, by {method}"
     figure = draw(tracks.cpu().numpy(), truth.cpu().numpy(), found.cpu().numpy(), scores, title, systems.directed)
-    name = "relational_inference" if len(options.methods) == 1 else f"relational_inference-{method}"
+    name = "relational_inference" if len(options.methods) == 1 else f"tracks-{method}"
     return save_picture(figure, options.out, name)
+
+
+def _name(options: argparse.Namespace) -> str:
+    return options.data if isinstance(options.data, str) else options.data.stem

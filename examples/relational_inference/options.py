@@ -75,5 +75,6 @@ def published(options: argparse.Namespace) -> list[Published]:
         return []
     here = vars(options)
     differing = [f"{name} {value:g} (here {here[name]:g})" for name, value in PAPER.items() if here[name] != value]
+    differing += ["data of their own generator", "Sum-of-Gamma noise", "another decoder, see docs/examples.md"]
     source = "AIMLE paper, arXiv 2209.04862, neural relational inference at 10 steps"
     return [Published("aimle-central", {"precision": 0.637}, source, ", ".join(differing))]
