@@ -11,19 +11,12 @@ from typing import Any
 from examples.common.options import Parser, positive, positive_number
 from examples.learning_to_explain.beer import ASPECTS
 from examples.learning_to_explain.choosing import METHODS, NOISES, SUPERVISED
+from examples.learning_to_explain.published import NETWORKS
 
 _PUBLISHED: dict[str, Any] = {
-    "encoder": "conv",
-    "predictor": "mean",
-    "features": False,
-    "filters": 100,
-    "kernel": 3,
-    "hidden": 250,
-    "dropout": 0.2,
+    **NETWORKS,
     "word_dropout": 0.0,
     "least": 1,
-    "lr": 1e-3,
-    "decay": False,
     "smoothing": 0.0,
     "samples": 1,
     "noise": "gumbel",

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from imle_solvers.arguments import check_count, is_finite
-from imle_solvers.calibration.result import Calibration, Trial
+from imle_solvers.calibration.result import Calibration
 from imle_solvers.calibration.settings import Setting, Units, apply_setting, has_beta, has_temperature
 from imle_solvers.calibration.tangent import Tangent
+from imle_solvers.calibration.trial import Trial
 from imle_solvers.estimators import Estimator, PerturbedOptimizer
 from imle_solvers.layer import SolverLayer
 from imle_solvers.solving.loss_value import loss_of

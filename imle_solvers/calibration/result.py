@@ -1,12 +1,11 @@
-"""What a calibration found: trials, their table and picture, and the setting that it recommends."""
+"""What a calibration found, as a table and a picture, and applied."""
 
 from __future__ import annotations
 
 import copy
 import math
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 import torch.distributed
 
 from imle_solvers.calibration.settings import Setting, Units, apply_setting, described
+from imle_solvers.calibration.trial import Trial, best_of
 from imle_solvers.estimators import Estimator
 from imle_solvers.layer import SolverLayer
 from imle_solvers.solving.clamping import stacklevel
@@ -32,43 +32,6 @@ _FIGURES = {
     "clamped_costs": "clamped",
 }
 """Those of `layer.diagnostics()` that the table has, and how it calls them."""
-
-
-_LEAST = 0.02
-"""By how much of it the loss must have fallen, in the mean, so that something can be recommended."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What learning with a setting came to.
-
-    Attributes:
-        setting: what was tried.
-        losses: of MAP states after each move, of the half of the batch that is judged.
-        own_losses: the same of the half that is learned.
-        figures: `layer.diagnostics()` of these moves.
-    """
-
-    setting: Setting
-    losses: tuple[float, ...]
-    own_losses: tuple[float, ...]
-    figures: dict[str, float]
-
-    @property
-    def loss(self) -> float:
-        """The mean over the second half of the losses, infinite where one is not finite: the less, the better."""
-        return _late_mean(self.losses)
-
-    @property
-    def own_loss(self) -> float:
-        """The same of the half that is learned."""
-        return _late_mean(self.own_losses)
-
-
-def _late_mean(losses: tuple[float, ...]) -> float:
-    late = losses[len(losses) // 2 :]
-    mean = math.fsum(late) / len(late)
-    return mean if math.isfinite(mean) else math.inf
 
 
 class Calibration:
@@ -93,9 +56,9 @@ class Calibration:
     def _found(self, before: float, trials: list[Trial], units: Units) -> None:
         self.before: float = before
         self.trials: list[Trial] = trials
-        by_others = _best(before, trials, lambda trial: trial.loss)
+        by_others = best_of(before, trials, lambda trial: trial.loss)
         self.others: bool = by_others is not None
-        self.best: Trial | None = by_others or _best(before, trials, lambda trial: trial.own_loss)
+        self.best: Trial | None = by_others or best_of(before, trials, lambda trial: trial.own_loss)
         self._units = units
         if self._layer is not None:  # else they were found before, by the layer that a pickled copy has lost
             self._words = described(self.estimator_of(self._layer))
@@ -223,31 +186,6 @@ class Calibration:
         for row, trial in zip(rows, self.trials, strict=True):
             table.add_row(*row, style="bold green" if trial is self.best else None)
         return table
-
-
-def _best(before: float, trials: list[Trial], loss: Callable[[Trial], float]) -> Trial | None:
-    """The trial of least loss; its neighbours on the grid count by half, since they are alike but for chance."""
-    place = {trial.setting: _place(trial.setting, trials) for trial in trials}
-
-    def smooth(trial: Trial) -> float:
-        here = place[trial.setting]
-        weights = [
-            (0.5 ** (abs(row - here[0]) + abs(column - here[1])), loss(other))
-            for other in trials
-            for row, column in [place[other.setting]]
-            if max(abs(row - here[0]), abs(column - here[1])) <= 1 and math.isfinite(loss(other))
-        ]
-        return math.fsum(w * value for w, value in weights) / math.fsum(w for w, _ in weights)
-
-    falls = [trial for trial in trials if before - loss(trial) > _LEAST * abs(before)]
-    return min(falls, key=smooth, default=None)
-
-
-def _place(setting: Setting, trials: list[Trial]) -> tuple[int, int]:
-    """Where a setting is on the grid, in the order of temperatures and of betas."""
-    temperatures = sorted({trial.setting.temperature or 0.0 for trial in trials})
-    betas = sorted({trial.setting.beta or 0.0 for trial in trials})
-    return temperatures.index(setting.temperature or 0.0), betas.index(setting.beta or 0.0)
 
 
 def _share(part: float, whole: float) -> str:

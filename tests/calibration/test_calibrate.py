@@ -30,8 +30,8 @@ from imle_solvers import (
     Target,
     calibrate,
 )
-from imle_solvers.calibration.result import Trial
 from imle_solvers.calibration.settings import Setting, Units
+from imle_solvers.calibration.trial import Trial
 
 GRID = {"betas": (0.01, 1.0, 10.0), "temperatures": (0.0, 0.5), "moves": 3}
 
@@ -150,29 +150,25 @@ def test_nothing_changes_but_what_is_applied(num_samples):
     task.layer(task.net(task.x)).sum().backward()
     for parameter in task.net.parameters():
         parameter.grad = None
-    before = (
-        settings(task.layer.estimator),
-        [parameter.tolist() for parameter in task.net.parameters()],
-        str(task.layer.stats()),
-        task.layer.diagnostics(),
-        task.layer.generator.get_state(),
-        torch.get_rng_state(),
-        random.getstate(),
-        np.random.get_state()[1].tolist(),
-    )
+
+    def state():
+        return str(
+            (
+                settings(task.layer.estimator),
+                [parameter.tolist() for parameter in task.net.parameters()],
+                str(task.layer.stats()),
+                task.layer.diagnostics(),
+                task.layer.generator.get_state().tolist(),
+                torch.get_rng_state().tolist(),
+                random.getstate(),
+                np.random.get_state()[1].tolist(),
+            )
+        )
+
+    before = state()
     theta = task.net(task.x)
     calibrate(task.layer, theta, task.loss, **GRID)
-    after = (
-        settings(task.layer.estimator),
-        [parameter.tolist() for parameter in task.net.parameters()],
-        str(task.layer.stats()),
-        task.layer.diagnostics(),
-        task.layer.generator.get_state(),
-        torch.get_rng_state(),
-        random.getstate(),
-        np.random.get_state()[1].tolist(),
-    )
-    assert str(before) == str(after)
+    assert state() == before
     assert all(parameter.grad is None for parameter in task.net.parameters())
     task.loss(task.layer(theta)).backward()  # the graph is still there
 

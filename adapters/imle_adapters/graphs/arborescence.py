@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imle_adapters.graphs.graph_adapter import GraphAdapter
 from imle_adapters.graphs.instance_context import mask_rows, node_indices, refuse_blocked
 from imle_adapters.graphs.network import Network
 from imle_adapters.instances import take
@@ -21,7 +22,6 @@ from imle_solvers.adapter import (
     Sense,
     Shape,
     Solutions,
-    SolverAdapter,
 )
 from imle_solvers.errors import InputError
 from imle_solvers.layouts import Layout
@@ -45,7 +45,7 @@ class _Batch(NamedTuple):
     roots: NDArray[np.int64]  # (N,)
 
 
-class MaxArborescenceAdapter(SolverAdapter):
+class MaxArborescenceAdapter(GraphAdapter):
     """The spanning arborescence of greatest total score, a tree that leads from its root to all nodes.
 
     Theta are scores, sense "max": (E,), the score of each edge in the order of `edges`, and so is z, 1 for the n - 1
@@ -134,7 +134,7 @@ class MaxArborescenceAdapter(SolverAdapter):
             )
         self.root: int | None = None if root is None else network.index(root, "root")
         _check_reach(network, self.root)
-        self.network: Network = network
+        self.network = network
         self.backend = backend
         self.instance_shape: Shape = (len(network.tails),)
         self.context: ContextShapes = {
@@ -145,35 +145,10 @@ class MaxArborescenceAdapter(SolverAdapter):
         self.num_ones: float | None = len(network.nodes) - 1
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
 
-    @property
-    def nodes(self) -> list[Any]:
-        """The graph's nodes."""
-        return self.network.nodes
-
-    @property
-    def edges(self) -> list[Any]:
-        """The graph's edges in theta's order, (u, v), or (u, v, key) for multigraphs."""
-        return self.network.edges
-
     def layout(self, context: Context) -> Layout:
         """The graph, with the root, if it is given, and what is blocked."""
         root = context.get("root", self.root)
-        hidden = np.zeros(self.instance_shape, dtype=bool)
-        if "blocked_edges" in context:
-            hidden |= np.asarray(context["blocked_edges"]) != 0
-        if "blocked_nodes" in context:
-            absent = np.asarray(context["blocked_nodes"]) != 0
-            hidden |= absent[self.network.tails] | absent[self.network.heads]
-        return self.network.layout([] if root is None else [self.nodes[int(root)]], hidden)
-
-    def theta_of(self, scores: Mapping[Any, Any]) -> NDArray[np.float64]:
-        """(E,) scores that are named by their edge, `{(u, v): score}`, in theta's order.
-
-        Raises:
-            TypeError: no mapping.
-            ValueError: an edge that the graph lacks, or that has two scores, or none.
-        """
-        return self.network.theta_of(scores)
+        return self.network.layout([] if root is None else [self.nodes[int(root)]], self._hidden(context))
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for scores of which a sum might not be finite, and for bad context values."""

@@ -85,33 +85,51 @@ def edmonds(
                 if state[before] != _ON_PATH:
                     node = before
                     continue
-                node, union = count, _NONE
+                node = count
                 count += _ONE
-                while True:
-                    depth -= _ONE
-                    part = np.uint64(path[depth])
-                    above[part] = within[part] = node
-                    first = np.uint64(heap[part])
-                    if first != _NONE:
-                        key[first] -= gain[part]
-                        late[first] -= gain[part]
-                        union = _merged(union, first, key, late, left, right)
-                    if part == before:
-                        break
-                heap[node] = union
+                depth = _contract(node, before, depth, path, heap, within, above, gain, key, late, left, right)
             for place in range(depth):
                 state[path[place]] = _DONE
         if tops != 1:
             statuses[row] = _INFEASIBLE
             continue
         _enter(top, _NONE, _root(top, count, every, above, gain), above, pick, state)
-        for this in range(count):
-            node = count - _ONE - np.uint64(this)
-            if node >= every:
-                if state[node] != _NEW:  # not entered yet
-                    _enter(node, pick[node], np.uint64(heads[pick[node]]), above, pick, state)
-            elif pick[node] != _NONE:
-                values[row, pick[node]] = 1
+        _expand(every, count, heads, above, pick, state)
+        for place in range(every):
+            if pick[place] != _NONE:
+                values[row, pick[place]] = 1
+
+
+@inner
+def _contract(
+    cycle: np.uint64,
+    before: np.uint64,
+    depth: np.uint64,
+    path: IndexArray,
+    heap: IndexArray,
+    within: IndexArray,
+    above: IndexArray,
+    gain: Rows,
+    key: Rows,
+    late: Rows,
+    left: IndexArray,
+    right: IndexArray,
+) -> np.uint64:
+    """Makes one node of the end of the path, back to the node `before`; returns how long the path is then."""
+    union = _NONE
+    while True:
+        depth -= _ONE
+        part = np.uint64(path[depth])
+        above[part] = within[part] = cycle
+        first = np.uint64(heap[part])
+        if first != _NONE:
+            key[first] -= gain[part]
+            late[first] -= gain[part]
+            union = _merged(union, first, key, late, left, right)
+        if part == before:
+            break
+    heap[cycle] = union
+    return depth
 
 
 @inner
@@ -137,7 +155,7 @@ def _pop(
     """Takes the best edge that enters a node from outside from its heap, with those that have come to lie inside."""
     edge = np.uint64(heap[node])
     while edge != _NONE:
-        if late[edge] != 0.0:
+        if late[edge] != 0.0:  # as in _merged: as a function of its own it takes the kernel seven times as long
             if left[edge] != _NONE:
                 key[left[edge]] += late[edge]
                 late[left[edge]] += late[edge]
@@ -198,6 +216,17 @@ def _root(top: np.uint64, count: np.uint64, every: np.uint64, above: IndexArray,
             if node < every and (root == _NONE or worth[node] >= worth[root]):  # of equal ones the first
                 root = node
     return root
+
+
+@inner
+def _expand(
+    every: np.uint64, count: np.uint64, heads: IndexArray, above: IndexArray, pick: IndexArray, state: Rows
+) -> None:
+    """Has each cycle, from the last one on, entered by the edge that it picked, unless it is already."""
+    for this in range(count - every):
+        cycle = count - _ONE - np.uint64(this)
+        if state[cycle] != _NEW:
+            _enter(cycle, pick[cycle], np.uint64(heads[pick[cycle]]), above, pick, state)
 
 
 @inner
