@@ -153,10 +153,10 @@ def test_every_estimator_and_loss_is_in_the_docs():
 
 
 def test_make_targets_exist():
-    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     named = [name for page in PAGES for name in re.findall(r"(?:^|`)make ([\w-]+)", page.read_text(), re.MULTILINE)]
     assert set(named) >= {"warcraft", "test"}
-    assert set(named) <= set(targets)
+    found = subprocess.run(["make", "-n", *set(named)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
 
 
 def test_the_context_of_each_adapter_is_as_listed():
