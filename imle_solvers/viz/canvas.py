@@ -22,9 +22,9 @@ Kind = Literal["values", "shares", "gradient"]
 Array = NDArray[np.float64]
 
 # For the colour-blind: cividis and viridis rise evenly in lightness, PuOr is dark at both ends. The others are of
-# Okabe and Ito.
+# Okabe and Ito, the last two of Paul Tol ("muted").
 COLOUR_MAPS: dict[Kind, str] = {"values": "cividis", "shares": "viridis", "gradient": "PuOr"}
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#332288", "#882255")
 CHOSEN, HIDDEN = "#D55E00", "0.8"
 
 
