@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
@@ -184,7 +185,22 @@ def draw_cells(
 def colour_bar(axes: Axes, mappable: Any, label: str | None, *, shown: bool = True) -> None:
     """A slim bar beside the axes, if it is to be shown."""
     if shown:
-        axes.figure.colorbar(mappable, ax=axes, label=label or "", shrink=0.9, aspect=18, pad=0.02)
+        bar = axes.figure.colorbar(mappable, ax=axes, label=label or "", shrink=0.9, aspect=18, pad=0.02)
+        plain_numbers(bar)
+
+
+def plain_numbers(bar: Colorbar) -> None:
+    """Writes 6 and 0.2 beside a logarithmic bar, not 6 x 10^0 and 2 x 10^-1."""
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogFormatterSciNotation
+
+    class Plain(LogFormatterSciNotation):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""  # which leaves some out, where they are many
+
+    if isinstance(bar.norm, LogNorm):
+        bar.ax.yaxis.set_major_formatter(Plain())
+        bar.ax.yaxis.set_minor_formatter(Plain())
 
 
 def points_per(axes: Axes, parts: float) -> float:

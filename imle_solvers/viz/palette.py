@@ -40,7 +40,7 @@ def in_one_palette(frames: Sequence[Pixels], maps: Sequence[Any]) -> tuple[list[
     return [indices[np.searchsorted(colours, _pack(frame))] for frame in frames], palette.astype(np.uint8)
 
 
-def _most_common(colours: Numbers, counts: NDArray[np.float64], most: int) -> Numbers:
+def _most_common(colours: Numbers, counts: NDArray[Any], most: int) -> Numbers:
     """Of each group of like colours the most common; of these again."""
     ordered = colours[np.argsort(-counts, kind="stable")]
     _, first = np.unique(ordered & 0xF8F8F8, return_index=True)
