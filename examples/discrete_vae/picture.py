@@ -19,7 +19,7 @@ from examples.discrete_vae.model import ROWS
 from examples.discrete_vae.training import Training
 
 SHOWN = 12
-FAR = 4.0  # times the distance between the other methods' ends
+FAR = 4.0  # times the range of the other methods' curves
 
 
 def draw(trainings: Mapping[str, Training], images: Images) -> Figure:
@@ -65,12 +65,15 @@ def draw_learning(results: Results) -> Figure:
 def _from_first_epoch(axes: Axes) -> None:
     curves = {str(line.get_label()): np.asarray(line.get_ydata(), dtype=float) for line in axes.lines}
     before = [curve[0] for curve in curves.values()]
+    for line in axes.lines:
+        line.set_data(np.asarray(line.get_xdata())[1:], np.asarray(line.get_ydata())[1:])
     low, high = f"{min(before):.4g}", f"{max(before):.4g}"
     said = [f"before training: {low}" + f" to {high}" * (low != high)]
     shown = sorted(curves, key=lambda name: curves[name][-1])
     while len(shown) > 2:
-        least, most, last = (curves[shown[index]][-1] for index in (0, -2, -1))
-        if last - most <= FAR * (most - least):
+        others = np.concatenate([curves[name][1:] for name in shown[:-1]])
+        last = curves[shown[-1]][-1]
+        if last - others.max() <= FAR * np.ptp(others):
             break
         said.append(f"above: {shown.pop()}, {last:.4g} at the end")
     values = np.concatenate([curves[name][1:] for name in shown])

@@ -52,5 +52,7 @@ def _draw_bars(axes: Axes, results: Results, learned: list[str], highlights: str
     axes.bar_label(bars, [f"{mean:.3f}" for mean, _ in pairs], padding=4, fontsize=9)
     axes.margins(x=0.15)
     axes.set(xlabel=f"F1 against {highlights}")
+    bound = f"; orange: taught by {highlights}, a bound" * (SUPERVISED in methods)
+    axes.set_title(f"grey: without learning{bound}", fontsize="small")
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)

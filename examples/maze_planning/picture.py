@@ -68,7 +68,7 @@ def _draw_masks(line: Sequence[Axes], mazes: Mazes, masks: Array, label: str, *,
     right = optimal(masks, mazes)
     in_walls = (masks.astype(bool) & mazes.walls).sum(axis=(1, 2))
     for index, axes in enumerate(line):
-        colour, text = LABELLED, f"{masks[index].sum()} cell{'s' * (masks[index].sum() != 1)}"
+        colour, text = LABELLED, f"{masks[index].sum()} {'cell' if masks[index].sum() == 1 else 'cells'}"
         if judge:
             colour = RIGHT if right[index] else WRONG
             text += ", optimal" if right[index] else f", {in_walls[index]} in walls" if in_walls[index] else ""

@@ -64,8 +64,8 @@ def draw_noises(sums: Sequence[Sum], likenesses: Sequence[Likeness], k: int) -> 
 def _draw_distances(axes: Axes) -> None:
     terms = np.unique(np.geomspace(1, 1000, 20).round().astype(int))
     axes.loglog(terms, [distance_to_gumbel(count) for count in terms.tolist()], color=COLOURS[0])
+    axes.set_title("Sum-of-Gamma: from the sum of k draws to Gumbel, for any k", fontsize="medium")
     axes.set(
-        title="Sum-of-Gamma: from the sum of k draws to Gumbel, for any k",
         xlabel="terms s",
         ylabel="Kolmogorov distance",
     )
@@ -80,8 +80,8 @@ def _draw_likeness(axes: Axes, likenesses: Sequence[Likeness]) -> None:
         style = STYLES[index % len(STYLES)]
         axes.plot(*zip(*points.items(), strict=True), style, color=COLOURS[index], marker="o", markersize=4, label=name)
     axes.axhline(mean(each.floor for each in likenesses), color="0.6", linewidth=1, label="seen by chance")
+    axes.set_title("Distance of perturb-and-MAP to the Gibbs distribution at temperature 1", fontsize="medium")
     axes.set(
-        title="Distance of perturb-and-MAP to the Gibbs distribution at temperature 1",
         xlabel="temperature of the noise",
         ylabel="total variation",
         xscale="log",
@@ -90,7 +90,8 @@ def _draw_likeness(axes: Axes, likenesses: Sequence[Likeness]) -> None:
     axes.set_xticks(noises.TEMPERATURES, [f"{each:g}" for each in noises.TEMPERATURES], minor=False)
     axes.set_xticks([], minor=True)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+    axes.set_ylim(top=1.35 * axes.dataLim.y1)
+    axes.legend(fontsize="small", loc="upper right")  # above all points but the first
 
 
 MEASURES = {
