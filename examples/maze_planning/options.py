@@ -39,7 +39,4 @@ def parse(description: str) -> tuple[Parser, argparse.Namespace]:
     add("--beta", type=float, default=20.0, help="lambda of I-MLE; default 20")
     add("--temperature", type=float, default=0.1, help="of the noise, in units of cost; floor costs 1; default 0.1")
     add("--workers", type=int, metavar="N", help="threads that solve, 0 for none; default: one for each CPU")
-    options = parser.parse()
-    if options.quick:
-        options.train_mazes, options.test_mazes, options.epochs = 40, 10, 2
-    return parser, options
+    return parser, parser.parse(quick={"train_mazes": 40, "test_mazes": 10, "epochs": 2})

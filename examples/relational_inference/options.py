@@ -51,7 +51,7 @@ def make_parser(text: str) -> Parser:
 
 def parse(parser: Parser) -> argparse.Namespace:
     """The options of the command line, checked."""
-    options = parser.parse()
+    options = parser.parse(quick={"systems": 40, "test": 20, "epochs": 2, "hidden": 8})
     if options.preset:
         vars(options).update(PAPER, data="layout", nodes=10)
         options.ahead = 9 if options.steps == 10 else 10
@@ -64,8 +64,6 @@ def parse(parser: Parser) -> argparse.Namespace:
         parser.error(f"--nodes: expected at least 3, got {options.nodes}")
     if options.steps < 2:
         parser.error(f"--steps: expected at least 2, got {options.steps}")
-    if options.quick:
-        options.systems, options.test, options.epochs, options.hidden = 40, 20, 2, 8
     return options
 
 

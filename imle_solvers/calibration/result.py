@@ -149,7 +149,7 @@ class Calibration:
             return "nothing is recommended, since the loss is not finite after a move with any setting; check loss_fn"
         return (
             f"nothing is recommended, since no setting lowers the loss of {self.before:.4g} by 2 %, not even of what "
-            "is learned: the batch is solved already; give another or a larger one"
+            "is learned: the batch is solved already, or solutions do not follow theta, as check_adapter tells"
         )
 
     def _rows(self) -> tuple[list[str], list[list[str]]]:
