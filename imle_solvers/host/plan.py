@@ -282,8 +282,9 @@ class HostPlan:
             split = batch.whole if together else batch.split
             thetas = split(batch.theta, DTYPES[dtype])
             given = [split(_rows(other, batch.lead)) for other in others]
-            contexts = {name: split(to_tensor(array)) for name, array in batch.context.items()}
-            values, gradients = [], []
+            contexts = {name: split(values) for name, values in batch.context.items()}
+            values: list[Tensor] = []
+            gradients: list[Tensor] = []
             for i, leaf in enumerate(thetas):
                 leaf = leaf.detach().requires_grad_()
                 here = {name: parts[i] for name, parts in contexts.items()}
@@ -367,21 +368,17 @@ class _Batch:
         self.rows = self.passes * self.size
         self.dtype = theta.dtype
         self.theta = _rows(theta, self.lead)
-        self.context: dict[str, Array] = {}
+        self.context: dict[str, Tensor] = {}
         for name, array in context.items():
             own = array.shape[axes:]
             if own == adapter.context[name]:  # for all instances of a pass
-                array = np.broadcast_to(
-                    array.reshape(self.passes, 1, *own), (self.passes, self.size, *own)
-                )
-            else:
-                own = own[1:]
-            self.context[name] = array.reshape(self.rows, *own)
+                array = np.broadcast_to(np.expand_dims(array, axes), (*self.lead, self.size, *own))
+            self.context[name] = _rows(array, self.lead)
         self._words = None if words is None else words.reshape(self.passes, words.shape[-1])
         self._state = (
             None
             if state is None
-            else {name: each.reshape(self.passes, *each.shape[axes:]) for name, each in state.items()}
+            else {name: each.reshape((self.passes, *each.shape[axes:])) for name, each in state.items()}
         )
 
     def generator_of(self, i: int) -> torch.Generator | None:
@@ -411,7 +408,7 @@ class _Batch:
 def _rows(array: Array, lead: tuple[int, ...]) -> Tensor:
     """(*lead, B, ...) -> (rows, ...)."""
     own = array.shape[len(lead) + 1 :]
-    return to_tensor(array.reshape(math.prod(array.shape[: len(lead) + 1]), *own))
+    return to_tensor(array.reshape((math.prod(array.shape[: len(lead) + 1]), *own)))
 
 
 def _context_dtype(name: str, dtype: str) -> torch.dtype:
@@ -429,6 +426,6 @@ def _stacked(after: dict[int, dict[str, Array]], state: State | None, lead: tupl
     if not after:
         return {name: np.asarray(each, np.float64) for name, each in state.items()}
     return {
-        name: np.stack([after[i][name] for i in sorted(after)]).reshape(*lead, *first.shape)
+        name: np.stack([after[i][name] for i in sorted(after)]).reshape((*lead, *first.shape))
         for name, first in after[0].items()
     }

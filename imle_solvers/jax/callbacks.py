@@ -15,7 +15,7 @@ import numpy as np
 from imle_solvers.host.arrays import computed_in
 from imle_solvers.host.plan import Draws, HostPlan
 from imle_solvers.jax.arguments import Array
-from imle_solvers.jax.state import COUNT, without_count
+from imle_solvers.jax.state import COUNT, gradient_on_host, on_host
 from imle_solvers.jax.varying import axes_of, varying
 from imle_solvers.losses import FenchelYoungLoss, SPOPlusLoss
 
@@ -55,7 +55,7 @@ class _Draw:
     def __call__(self, theta: Array, words: Array, context: Any, state: Any) -> Any:
         theta, words, context, state = jax.tree.map(np.asarray, (theta, words, context, state))
         plan, draws = self.call.plan, self.call.draws
-        drawn = plan.draw(theta, words, context, draws, state, learning=self.learning)
+        drawn = plan.draw(theta, words, context, draws, on_host(state), learning=self.learning)
         if not self.learning:
             return drawn.samples
         if plan.keeps_draws(draws, theta.dtype.name):
@@ -72,8 +72,8 @@ class _Pull:
         draws = self.call.draws
         if draws.num_samples is None and values.ndim < marks.ndim + len(self.call.plan.adapter.solution_shape):
             values = values.reshape(*marks.shape, *self.call.plan.adapter.solution_shape)
-        dtheta, after = self.call.plan.pull(theta, words, values, marks, dz, context, draws, state)
-        return dtheta, None if state is None else {name: after[name].astype(state[name].dtype) for name in state}
+        dtheta, after = self.call.plan.pull(theta, words, values, marks, dz, context, draws, on_host(state))
+        return dtheta, None if state is None else gradient_on_host(after, state[COUNT])
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,35 @@ class _Losses:
 
     def __call__(self, *arguments: Any) -> Any:
         theta, others, words, context, state = jax.tree.map(np.asarray, arguments)
-        return self.plan.losses(self.loss, theta, others, words, context, state)
+        return self.plan.losses(self.loss, theta, others, words, context, on_host(state))
 
 
 def _callback(function: Any, results: Any, *arguments: Any) -> Any:
     given = jax.pure_callback(function, results, *arguments, vmap_method="broadcast_all")
     return varying(given, axes_of(arguments))
+
+
+def _final_callback(function: Any, results: Any, *arguments: Any) -> Any:
+    """The same where it is part of a derivative, which may be computed under another one, but has none itself."""
+    call: Any = jax.custom_vjp(lambda *given: _callback(function, results, *given))
+    call.defvjp(
+        lambda *given: (call(*jax.tree.map(_value, given, is_leaf=_is_primal)), None), _refuse, symbolic_zeros=True
+    )
+    return call(*arguments)
+
+
+def _refuse(_: Any, incoming: Any) -> Any:
+    if all(isinstance(each, jax.custom_derivatives.SymbolicZero) for each in jax.tree.leaves(incoming)):
+        return None
+    raise TypeError(_TWICE)
+
+
+def _is_primal(leaf: Any) -> bool:
+    return hasattr(leaf, "perturbed")
+
+
+def _value(leaf: Any) -> Any:
+    return leaf.value
 
 
 def _samples(call: Call, theta: Array) -> Any:
@@ -98,7 +121,7 @@ def _samples(call: Call, theta: Array) -> Any:
 
 def _primal(call: Call, theta: Array, words: Array, context: Any, state: Any) -> Array:
     return _callback(
-        _Draw(call, learning=False), _samples(call, theta), theta, words, context, without_count(state)
+        _Draw(call, learning=False), _samples(call, theta), theta, words, context, state
     )
 
 
@@ -113,9 +136,7 @@ def _forward(call: Call, theta: Any, words: Any, context: Any, state: Any) -> An
     plan.check_differentiable()
     if plan.adapts and (state is None or not any(each.perturbed for each in state.values())):
         raise TypeError(_ADAPTS.format(type(plan.estimator).__name__))
-    theta, words, context, state = jax.tree.map(
-        lambda each: each.value, (theta, words, context, state), is_leaf=lambda each: hasattr(each, "perturbed")
-    )
+    theta, words, context, state = jax.tree.map(_value, (theta, words, context, state), is_leaf=_is_primal)
     if state is None and draws.perturb and plan.awaits_scale and axes_of((theta, words)):
         raise ValueError(_UNFIXED)
     num_draws = plan.num_draws(draws)
@@ -126,36 +147,21 @@ def _forward(call: Call, theta: Any, words: Any, context: Any, state: Any) -> An
     if keeps:
         shape = (len(theta), num_draws, *plan.adapter.solution_shape)
         results = (*results, jax.ShapeDtypeStruct(shape, computed_in(theta.dtype.name)))
-    z, marks, *more = _callback(
-        _Draw(call, learning=True), results, theta, words, context, without_count(state)
+    z, marks, *more = _final_callback(
+        _Draw(call, learning=True), results, theta, words, context, state
     )
     return z, (theta, words, context, state, more[0] if keeps else z, marks)
 
 
 def _backward(call: Call, residuals: Any, dz: Any) -> Any:
-    theta, state = residuals[0], residuals[3]
+    theta, words, context, state, values, marks = residuals
     if isinstance(dz, jax.custom_derivatives.SymbolicZero):
         zeros = jax.tree.map(jnp.zeros_like, (theta, state))
         return zeros[0], None, None, zeros[1]
-    dtheta, after = _pull(call, *residuals, dz)
+    results = jax.tree.map(lambda each: jax.ShapeDtypeStruct(each.shape, each.dtype), (theta, state))
+    dtheta, after = _final_callback(_Pull(call), results, theta, words, context, state, values, marks, dz)
     return dtheta, None, None, after
 
-
-def _pull_primal(
-    call: Call, theta: Array, words: Array, context: Any, state: Any, values: Array, marks: Array, dz: Array
-) -> Any:
-    held = without_count(state)
-    results = jax.tree.map(lambda each: jax.ShapeDtypeStruct(each.shape, each.dtype), (theta, held))
-    dtheta, after = _callback(_Pull(call), results, theta, words, context, held, values, marks, dz)
-    return dtheta, None if after is None else {**after, COUNT: jnp.ones_like(state[COUNT])}
-
-
-def _refuse(*_: Any) -> Any:
-    raise TypeError(_TWICE)
-
-
-_pull: Any = jax.custom_vjp(_pull_primal, nondiff_argnums=(0,))
-_pull.defvjp(_refuse, _refuse)
 
 _solve: Any = jax.custom_vjp(_primal, nondiff_argnums=(0,))
 _solve.defvjp(_forward, _backward, symbolic_zeros=True)
@@ -167,20 +173,19 @@ def solve(call: Call, theta: Array, words: Array | None, context: dict[str, Arra
     return _solve(call, *varying(arguments, axes_of(arguments)))
 
 
-def _loss_both(call: _Losses, theta: Array, others: Any, words: Any, context: Any, state: Any) -> Any:
+def _loss_results(theta: Array) -> Any:
     dtype = computed_in(theta.dtype.name)
-    results = jax.ShapeDtypeStruct((len(theta),), dtype), jax.ShapeDtypeStruct(theta.shape, dtype)
-    return _callback(call, results, theta, others, words, context, without_count(state))
+    return jax.ShapeDtypeStruct((len(theta),), dtype), jax.ShapeDtypeStruct(theta.shape, dtype)
 
 
-def _loss_primal(call: _Losses, *arguments: Any) -> Array:
-    return _loss_both(call, *arguments)[0]
+def _loss_primal(call: _Losses, theta: Array, others: Any, words: Any, context: Any, state: Any) -> Array:
+    return _callback(call, _loss_results(theta), theta, others, words, context, state)[0]
 
 
 def _loss_forward(call: _Losses, theta: Array, others: Any, words: Any, context: Any, state: Any) -> Any:
     if state is None and call.plan.awaits_scale and words is not None and axes_of((theta, words)):
         raise ValueError(_UNFIXED)
-    losses, gradient = _loss_both(call, theta, others, words, context, state)
+    losses, gradient = _final_callback(call, _loss_results(theta), theta, others, words, context, state)
     return losses, (theta, gradient, state)
 
 

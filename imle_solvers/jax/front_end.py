@@ -6,7 +6,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-import jax.numpy as jnp
 import numpy as np
 from torch import Generator
 
@@ -18,7 +17,7 @@ from imle_solvers.host.plan import Draws, HostPlan
 from imle_solvers.host.seeds import generator_of
 from imle_solvers.jax.arguments import Array, batched, context_of, theta_of, words_of
 from imle_solvers.jax.callbacks import Call, solve
-from imle_solvers.jax.state import COUNT, State, advanced
+from imle_solvers.jax.state import State, advanced, for_jax
 from imle_solvers.solving.batch_solver import OnFailure
 from imle_solvers.solving.stats import Stats
 
@@ -139,12 +138,11 @@ class Solver:
             theta: (B, *instance_shape), a batch that fixes that scale; None: the first backward pass does.
 
         Returns:
-            Name -> array, of float64 where JAX has it, else of float32.
+            Name -> array (2, ...), whose sum along the first axis is the value; and a count.
         """
         if theta is not None:
             self.fix_scale(theta)
-        state = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in self._plan.read_state().items()}
-        return {**state, COUNT: jnp.zeros((), jnp.result_type(float))}
+        return for_jax(self._plan.read_state())
 
     def advance(self, state: State, gradient: State) -> State:
         """The state after a step, from the gradient of the loss in the state, which is the state to take next.
