@@ -117,8 +117,12 @@ def _solve_together(solver: BatchSolver, passes: int, asks: dict[int, _Asks]) ->
         owned=True,
         skip_nonfinite=any(ask.skip_nonfinite for ask in asks.values()),
     )
-    parts = solved.split(len(first.scores), dim=0)
-    return {i: Solved(parts[i].values, _unless_all(parts[i].ok)) for i in asks}
+    size = len(first.scores)
+    parts = {i: slice(i * size, (i + 1) * size) for i in asks}
+    return {
+        i: Solved(solved.values[part], _unless_all(None if solved.ok is None else solved.ok[part]))
+        for i, part in parts.items()
+    }
 
 
 def _unless_all(ok: Tensor | None) -> Tensor | None:

@@ -227,7 +227,7 @@ class HostPlan:
             batch = _Batch(self.adapter, theta, words, context, state)
             prepared, solver, _ = self.layer.prepare(batch.theta, batch.context, learning=False)
             thetas = batch.split(prepared)
-            flags = batch.split(to_tensor(marks.reshape(batch.rows, -1)))
+            flags = batch.split(_rows(marks, batch.lead))
             known = [
                 [Solved(one, None if bool(flag.bitwise_and(_OK).all()) else flag.bitwise_and(_OK).bool())]
                 for one, flag in zip(batch.split(_rows(values, batch.lead), prepared.dtype), flags, strict=True)
