@@ -331,9 +331,7 @@ class HostPlan:
             )
         return solve.asked[0]
 
-    def _drawn(
-        self, batch: _Batch, results: list[tuple[Tensor, Solved]], solver: BatchSolver, draws: Draws
-    ) -> Drawn:
+    def _drawn(self, batch: _Batch, results: list[tuple[Tensor, Solved]], solver: BatchSolver, draws: Draws) -> Drawn:
         own = self.adapter.solution_shape
         num_draws = self.num_draws(draws)
         marks = np.full((batch.passes, batch.size, num_draws), _OK, np.uint8)

@@ -24,9 +24,9 @@ _TWICE = (
     "wrap the gradient in jax.lax.stop_gradient"
 )
 _ADAPTS = (
-    "{0}: expected its state, which its backward pass moves and a function of JAX cannot keep: state = solve.init(theta), "
-    "then solve(theta, key, state=state), differentiated with respect to state, too, and state = solve.advance(state, "
-    "gradient)"
+    "{0}: expected its state, which its backward pass moves and a function of JAX cannot keep: "
+    "state = solve.init(theta), then solve(theta, key, state=state), differentiated with respect to state, too, and "
+    "state = solve.advance(state, gradient)"
 )
 _UNFIXED = (
     "solver: noise goes by the scale of theta in the first batch, of which each device has but a part here: call "
@@ -120,9 +120,7 @@ def _samples(call: Call, theta: Array) -> Any:
 
 
 def _primal(call: Call, theta: Array, words: Array, context: Any, state: Any) -> Array:
-    return _callback(
-        _Draw(call, learning=False), _samples(call, theta), theta, words, context, state
-    )
+    return _callback(_Draw(call, learning=False), _samples(call, theta), theta, words, context, state)
 
 
 def _forward(call: Call, theta: Any, words: Any, context: Any, state: Any) -> Any:
@@ -131,7 +129,7 @@ def _forward(call: Call, theta: Any, words: Any, context: Any, state: Any) -> An
         if values.perturbed and jnp.issubdtype(values.value.dtype, jnp.floating):
             raise ValueError(
                 f"context {name!r} asks for a gradient, but solvers differentiate theta alone: pass "
-                f"jax.lax.stop_gradient({name}), or see \"Learning a constraint\" in docs/programs.md"
+                f'jax.lax.stop_gradient({name}), or see "Learning a constraint" in docs/programs.md'
             )
     plan.check_differentiable()
     if plan.adapts and (state is None or not any(each.perturbed for each in state.values())):
@@ -147,9 +145,7 @@ def _forward(call: Call, theta: Any, words: Any, context: Any, state: Any) -> An
     if keeps:
         shape = (len(theta), num_draws, *plan.adapter.solution_shape)
         results = (*results, jax.ShapeDtypeStruct(shape, computed_in(theta.dtype.name)))
-    z, marks, *more = _final_callback(
-        _Draw(call, learning=True), results, theta, words, context, state
-    )
+    z, marks, *more = _final_callback(_Draw(call, learning=True), results, theta, words, context, state)
     return z, (theta, words, context, state, more[0] if keeps else z, marks)
 
 

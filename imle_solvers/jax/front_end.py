@@ -44,9 +44,7 @@ def solver(
         TypeError, ValueError, AdapterError: see `SolverLayer`.
     """
     return Solver(
-        HostPlan(
-            adapter, estimator=estimator, executor=executor, num_workers=num_workers, on_failure=on_failure
-        ),
+        HostPlan(adapter, estimator=estimator, executor=executor, num_workers=num_workers, on_failure=on_failure),
         num_samples,
     )
 

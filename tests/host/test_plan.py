@@ -10,39 +10,21 @@ import torch
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
 from imle_solvers import (
-    AIMLE,
     IMLE,
     Blackbox,
     ClosedError,
     Estimator,
     FenchelYoungLoss,
-    HammingTarget,
-    Identity,
-    Normal,
-    PerturbedOptimizer,
     SolveError,
     SolverLayer,
     SPOPlusLoss,
-    StraightThrough,
-    Target,
 )
 from imle_solvers.host.one_thread import one_thread
 from imle_solvers.host.plan import Draws, HostPlan
 from imle_solvers.host.seeds import generator_of
+from tests.host.estimators import ESTIMATORS
 from tests.solvers import StatusAdapter, top_k
 
-ESTIMATORS = {
-    "IMLE": IMLE,
-    "IMLE at a temperature": lambda: IMLE(Normal(), Target(beta=3.0), input_noise_temperature=0.5),
-    "IMLE of means": lambda: IMLE(num_marginal_samples=3),
-    "IMLE with Hamming's target": lambda: IMLE(target=HammingTarget()),
-    "AIMLE": AIMLE,
-    "AIMLE with a central difference": lambda: AIMLE(symmetric=True, per_instance=True),
-    "Blackbox": Blackbox,
-    "Identity": Identity,
-    "StraightThrough": StraightThrough,
-    "PerturbedOptimizer": PerturbedOptimizer,
-}
 ADAPTERS = {
     "min": lambda: ShortestPathAdapter.grid(4, 5),
     "max": lambda: top_k(6, 2),
@@ -169,7 +151,7 @@ def test_failures_are_dealt_with_in_both_passes(on_failure):
 
 
 def test_nothing_follows_from_solutions_that_need_not_be_optimal():
-    """Whatever else is in a batch: of a map, only the pass with such solutions has to solve what it could have known."""
+    """Of a map, only the pass with such solutions has to solve what it could have known."""
 
     class Unproven(StatusAdapter):
         is_binary = True

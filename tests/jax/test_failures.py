@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imle_adapters import ILPAdapter, ILPSpec, ShortestPathAdapter
-from imle_solvers import AIMLE, IMLE, FunctionAdapter
+from imle_solvers import AIMLE, IMLE, FunctionAdapter, Status
 from tests.cases import KNAPSACK
 from tests.solvers import StatusAdapter
 
@@ -16,6 +16,8 @@ jnp = jax.numpy
 import imle_solvers.jax  # noqa: E402
 
 KEY = jax.random.key(0)
+ERRORS = jax.errors.JaxRuntimeError, ValueError
+"""What JAX makes of an error in a callback: one or the other, by the way it is called."""
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +47,8 @@ def test_context(solve):
     theta = jnp.ones((2, 4, 5))
     with pytest.raises(ValueError, match="does not take capacities as context; it takes source, target, blocked"):
         solve(theta, KEY, capacities=jnp.ones(2))
-    with pytest.raises(ValueError, match=r"context 'source': expected shape \(2, 2\), or \(2,\) for all"):
-        solve(theta, KEY, source=jnp.ones((3, 2), int))
+    with pytest.raises(ValueError, match=r"context 'source': expected shape \(2,\), or \(\) for all instances, got"):
+        solve(theta, KEY, source=jnp.ones(3, int))
     with pytest.raises(TypeError, match="context 'source': expected an array or lists of numbers, got None; leave it"):
         solve(theta, KEY, source=None)
 
@@ -72,10 +74,10 @@ def test_failed_solves_arrive_with_their_message(compiled):
     solve = imle_solvers.jax.solver(StatusAdapter(), num_workers=0)
     status = jnp.asarray([0, 2, 0])
     run = lambda theta: jax.block_until_ready(solve(theta, KEY, status=status))  # noqa: E731
-    with pytest.raises(jax.errors.JaxRuntimeError, match="instance 1, sample 0 ended INFEASIBLE"):
+    with pytest.raises(ERRORS, match="instance 1, sample 0 ended INFEASIBLE"):
         jax.block_until_ready((jax.jit(run) if compiled else run)(jnp.ones((3, 3))))
     assert solve.map(jnp.ones((3, 3)), status=0 * status).shape == (3, 3)  # and it goes on
-    assert solve.stats().statuses["INFEASIBLE" and 2] == 1
+    assert solve.stats().statuses[Status.INFEASIBLE] == 1
 
 
 def test_zero_grad_and_keep():
@@ -95,10 +97,10 @@ def test_what_a_solver_raises_and_theta_that_is_not_finite(solve):
         raise LookupError("no such road")
 
     broken = imle_solvers.jax.solver(FunctionAdapter(fails, sense="min", instance_shape=3), num_workers=0)
-    with pytest.raises(jax.errors.JaxRuntimeError, match="instance 0, sample 0: .*LookupError: no such road"):
+    with pytest.raises(ERRORS, match="instance 0, sample 0: .*LookupError: no such road"):
         jax.block_until_ready(broken.map(jnp.ones((2, 3))))
     theta = jnp.ones((3, 4, 5)).at[2, 1, 3].set(jnp.nan)
-    with pytest.raises(jax.errors.JaxRuntimeError, match=r"got nan in instance 2 at \(1, 3\)"):
+    with pytest.raises(ERRORS, match=r"got nan in instance 2 at \(1, 3\)"):
         jax.block_until_ready(solve(theta, KEY))
 
 
@@ -125,8 +127,8 @@ def test_arguments_of_solver_and_losses(solve):
         imle_solvers.jax.FenchelYoungLoss(imle_solvers.jax.solver(adapter, estimator=IMLE(None)))
     with pytest.raises(ValueError, match="target: expected a tensor of theta's shape"):
         imle_solvers.jax.FenchelYoungLoss(solve)(jnp.ones((2, 4, 5)), jnp.ones((3, 4, 5)), KEY)
-    with pytest.raises(jax.errors.JaxRuntimeError, match="solution: expected zeros and ones"):
-        theta = jnp.full((2, 4, 5), 0.3)
+    theta = jnp.full((2, 4, 5), 0.3)
+    with pytest.raises(ERRORS, match="solution: expected zeros and ones"):
         jax.block_until_ready(imle_solvers.jax.SPOPlusLoss(solve)(theta, theta, theta))
 
 
@@ -136,6 +138,6 @@ def test_an_estimator_that_adapts_is_not_used_without_its_state():
     assert solve(theta, KEY).shape == theta.shape  # nothing adapts
     with pytest.raises(TypeError, match=r"AIMLE: expected its state, .*: state = solve.init\(theta\)"):
         jax.grad(lambda theta: solve(theta, KEY).sum())(theta)
+    state = solve.init(theta)
     with pytest.raises(TypeError, match="differentiated with respect to state, too"):
-        state = solve.init(theta)
         jax.grad(lambda theta: solve(theta, KEY, state=state).sum())(theta)
