@@ -10,8 +10,8 @@ from __future__ import annotations
 
 try:
     import jax as _jax  # noqa: F401
-except ImportError as error:
-    raise ImportError('imle_solvers.jax needs JAX: pip install "imle-solvers[jax]"') from error
+except ImportError as _error:
+    raise ImportError('imle_solvers.jax needs JAX: pip install "imle-solvers[jax]"') from _error
 
 from imle_solvers.jax.front_end import Solver, solver
 from imle_solvers.jax.losses import FenchelYoungLoss, SPOPlusLoss

@@ -61,11 +61,16 @@ class Solver:
 
     Attributes:
         num_samples: S, or None.
+
+    Raises:
+        ValueError: `num_samples` below one, or an adapter with context called "state".
     """
 
     def __init__(self, plan: HostPlan, num_samples: int | None = None) -> None:
         if num_samples is not None:
             check_count("", "num_samples", num_samples)
+        if "state" in plan.adapter.context:
+            raise ValueError(f"{plan.adapter!r}: expected context by another name than state, which is the estimator's")
         self._plan = plan
         self.num_samples = num_samples
 

@@ -121,6 +121,9 @@ def test_arguments_of_solver_and_losses(solve):
     ):
         with pytest.raises(error):
             imle_solvers.jax.solver(adapter, **wrong)
+    named = FunctionAdapter(lambda theta, state: theta, sense="min", instance_shape=3, context={"state": ()})
+    with pytest.raises(ValueError, match="expected context by another name than state"):
+        imle_solvers.jax.solver(named)
     with pytest.raises(TypeError, match="expected a solver, got .*; make one by imle_solvers.jax.solver"):
         imle_solvers.jax.SPOPlusLoss(adapter)
     with pytest.raises(TypeError, match="has no noise"):
