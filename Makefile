@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-EXPERIMENTS := warcraft roads custom map noise explain
+EXPERIMENTS := warcraft roads custom map noise explain vae
 
 .PHONY: help $(EXPERIMENTS) results test test-frontends quick check wheel bench bench-parts clean
 
@@ -16,6 +16,7 @@ help:
 	@echo "make map        paths on a map under noise, and the map learned from one; results in runs/map_demo"
 	@echo "make noise      measure noises and gradient estimators, results in runs/noise_study"
 	@echo "make explain    choose the words that explain, results in runs/learning_to_explain"
+	@echo "make vae        train an auto-encoder with a discrete code, results in runs/discrete_vae"
 	@echo "                options for all of these: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
 	@echo "make results    make docs/results.md of docs/results; ARGS=\"runs/warcraft\" stores that run first"
 	@echo "make test       all tests"
@@ -34,6 +35,7 @@ custom: DIR := custom_solver
 map: DIR := map_demo
 noise: DIR := noise_study
 explain: DIR := learning_to_explain
+vae: DIR := discrete_vae
 
 $(EXPERIMENTS): $(VENV)/.examples
 	$(RUN) examples/$(DIR) $(ARGS)

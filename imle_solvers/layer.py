@@ -223,6 +223,7 @@ class SolverLayer(nn.Module):
 
         Its noise is the same each time. Of this layer, and of the random state of others, nothing changes by it.
         """
+        self._check_open()
         with torch.inference_mode(False):  # or its buffers could never change
             estimator = copy.deepcopy(self.estimator)
         beside = SolverLayer(
@@ -337,8 +338,7 @@ class SolverLayer(nn.Module):
         Raises:
             TypeError, ValueError, ClosedError: see `forward`.
         """
-        if self._executor.closed:
-            raise ClosedError(f"the executor of this layer is closed ({self._executor!r}); make a new layer")
+        self._check_open()
         single = is_single(theta, self.adapter)
         if single:
             theta = theta.unsqueeze(0)
@@ -356,6 +356,10 @@ class SolverLayer(nn.Module):
             self._clamping if learning and self.training and theta.requires_grad else None,
         )
         return (theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta), solve, single
+
+    def _check_open(self) -> None:
+        if self._executor.closed:
+            raise ClosedError(f"the executor of this layer is closed ({self._executor!r}); make a new layer")
 
     def get_extra_state(self) -> Tensor:
         """The generator's state, so that a resumed run draws the same noise; empty where there is no generator."""

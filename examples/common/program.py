@@ -11,5 +11,6 @@ def start(name: str) -> None:
     try:
         importlib.import_module(f"examples.{name}.main").main()
     except KeyboardInterrupt:
-        print(f"\nexamples/{name}: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
+        message = "interrupted; with --resume it goes on from its last checkpoint, if there is one yet"
+        print(f"\nexamples/{name}: {message}", file=sys.stderr)
         sys.exit(130)

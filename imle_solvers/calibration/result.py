@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,8 @@ import torch.distributed
 
 from imle_solvers.calibration.settings import Setting, Units, apply_setting, described
 from imle_solvers.estimators import Estimator
+from imle_solvers.layer import SolverLayer
+from imle_solvers.solving.clamping import stacklevel
 from imle_solvers.viz.matrices import plot_matrix
 
 if TYPE_CHECKING:
@@ -26,8 +28,13 @@ _FIGURES = {
     "unchanged_targets": "unchanged",
     "noise_changed": "noise changed",
     "agreement": "agreement",
+    "clamped_costs": "clamped",
 }
 """Those of `layer.diagnostics()` that the table has, and how it calls them."""
+
+
+_LEAST = 0.02
+"""By how much of it the loss must have fallen, in the mean, so that something can be recommended."""
 
 
 @dataclass(frozen=True)
@@ -46,50 +53,87 @@ class Trial:
 
     @property
     def loss(self) -> float:
-        """The mean of the losses after each move, infinite where one is not finite: the less, the better."""
-        mean = math.fsum(self.losses) / len(self.losses)
+        """The mean over the second half of the losses, infinite where one is not finite: the less, the better."""
+        late = self.losses[len(self.losses) // 2 :]
+        mean = math.fsum(late) / len(late)
         return mean if math.isfinite(mean) else math.inf
 
 
 class Calibration:
     """All trials of a calibration. Printed, it is a table; `rich.print` has it in colours.
 
+    Columns: the setting; by which share of it the loss has fallen, in the mean over the second half of the moves and
+    after the last one, where the half of the batch that is learned counts as before; `layer.diagnostics()` of the
+    moves: the share of entries and of instances with a gradient, of targets that equal their sample, of samples that
+    noise changed, the agreement of samples, the share of clamped costs.
+
     Attributes:
         before: the loss of MAP states on the batch before any move.
         trials: a trial for each setting of the grid, in its order.
-        best: the trial whose losses are least in the mean; None: none is below `before`.
+        best: the trial that is recommended; None: none lowers the loss by as much as 2 %, which may be chance.
     """
 
-    def __init__(self, before: float, trials: list[Trial], estimator: Estimator, units: Units) -> None:
+    def __init__(self, before: float, trials: list[Trial], layer: SolverLayer, units: Units) -> None:
+        self._layer: SolverLayer | None = layer
+        self._found(before, trials, units)
+
+    def _found(self, before: float, trials: list[Trial], units: Units) -> None:
         self.before: float = before
         self.trials: list[Trial] = trials
-        least = min(trials, key=lambda trial: trial.loss)
-        self.best: Trial | None = least if least.loss < before else None
-        self._estimator, self._units = estimator, units
+        self.best: Trial | None = _best(before, trials)
+        self._units = units
+        if self._layer is not None:  # else they were found before, by the layer that a pickled copy has lost
+            self._words = described(self.estimator_of(self._layer))
 
-    @property
-    def estimator(self) -> Estimator:
-        """A copy of the layer's estimator with the settings of `best`, or as it is where there is none."""
+    def estimator_of(self, layer: SolverLayer) -> Estimator:
+        """A copy of a layer's estimator with the settings of `best`, or as it is where there is none."""
         with torch.inference_mode(False):
-            estimator = copy.deepcopy(self._estimator)
+            estimator = copy.deepcopy(layer.estimator)
         if self.best is not None:
             apply_setting(estimator, self.best.setting, self._units)
         return estimator
 
+    def apply(self, layer: SolverLayer | None = None) -> None:
+        """Sets a layer's estimator to `best`; without one it stays as it is, with a warning.
+
+        A step and temperatures are arguments, and no part of a `state_dict`: whoever loads one makes the estimator
+        with the same, as the printed recommendation has them, or applies this calibration, which can be pickled.
+
+        Args:
+            layer: the layer; None: the one that was calibrated.
+
+        Raises:
+            ValueError: none is given, and this is a copy that was pickled, which has none.
+            TypeError: the layer's estimator has not what was calibrated.
+        """
+        layer = layer or self._layer
+        if layer is None:
+            raise ValueError("apply: expected a layer, since this calibration was pickled without its own; pass it")
+        if self.best is None:
+            warnings.warn(f"calibrate: {self._summary()}", RuntimeWarning, stacklevel=stacklevel())
+        else:
+            apply_setting(layer.estimator, self.best.setting, self._units)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_layer": None}
+
     def agree(self) -> None:
         """Takes what rank 0 of `torch.distributed` has found, trials and units; all its processes have to call it."""
-        found: list[Any] = [self.before, self.trials, self.best and self.trials.index(self.best), self._units]
+        found: list[Any] = [self.before, self.trials, self._units]
         torch.distributed.broadcast_object_list(found, src=0)
-        self.before, self.trials, index, units = found
-        self.best = None if index is None else self.trials[index]
-        self._units = replace(units, spread=units.spread.to(self._units.spread))
+        self._found(*found)
 
-    def apply(self) -> None:
-        """Sets the estimator of the layer to `best`; without one it stays as it is, with a warning."""
-        if self.best is None:
-            warnings.warn(self._summary(), RuntimeWarning, stacklevel=2)
-        else:
-            apply_setting(self._estimator, self.best.setting, self._units)
+    def state_dict(self) -> dict[str, Any]:
+        """All that was found, in numbers, strings, lists and dicts of them."""
+        return {"before": self.before, "trials": [asdict(trial) for trial in self.trials], "units": asdict(self._units)}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any], layer: SolverLayer) -> Calibration:
+        """What was found for a layer like this one."""
+        trials = [
+            Trial(Setting(**each["setting"]), tuple(each["losses"]), dict(each["figures"])) for each in state["trials"]
+        ]
+        return cls(state["before"], trials, layer, Units(**state["units"]))
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """Draws the loss of each setting, and marks the best one. Needs the extra `plot`.
@@ -108,7 +152,7 @@ class Calibration:
         shape = len(temperatures), len(betas)
         losses = np.array([trial.loss for trial in self.trials]).reshape(shape)
         chosen = np.array([trial is self.best for trial in self.trials]).reshape(shape)
-        label = f"loss, mean after 1 to {len(self.trials[0].losses)} moves (before: {self.before:.4g})"
+        label = f"loss, mean after the later moves (before: {self.before:.4g})"
         axes = plot_matrix(
             losses, chosen, rows="temperature, of theta's spread", columns="beta, of theta's length",
             hidden=~np.isfinite(losses), label=label, title="calibration", axes=axes,
@@ -118,16 +162,20 @@ class Calibration:
         return axes
 
     def _summary(self) -> str:
-        if self.best is None:
-            return (
-                f"calibrate: no setting brings the loss below {self.before:.4g}, which it has without any: the batch "
-                "is solved already, or theta says too little about it; give another or a larger batch, or another grid"
-            )
-        drop = _share(self.before - self.best.loss, self.before)
-        return f"recommended: {described(self.estimator)}, which lowers the loss by {drop} in the mean"
+        if self.best is not None:
+            drop = _share(self.before - self.best.loss, self.before)
+            return f"recommended: {self._words}, by which the loss falls by {drop}"
+        if not any(math.isfinite(trial.loss) for trial in self.trials):
+            return "nothing is recommended, since the loss is not finite after a move with any setting; check loss_fn"
+        return (
+            f"nothing is recommended, since no setting lowers the loss of {self.before:.4g} by 2 %: the batch is "
+            "solved already, or says too little of others; give a larger one, or calibrate after some training"
+        )
 
     def _rows(self) -> tuple[list[str], list[list[str]]]:
         names = [name for name in _FIGURES if any(name in trial.figures for trial in self.trials)]
+        if not any(trial.figures.get("clamped_costs") for trial in self.trials):
+            names = [name for name in names if name != "clamped_costs"]
         rows = []
         for trial in self.trials:
             last = trial.losses[-1]
@@ -140,7 +188,7 @@ class Calibration:
                     "best" if trial is self.best else "",
                 ]
             )
-        return ["beta", "temperature", "decrease", "at last", *(_FIGURES[name] for name in names), ""], rows
+        return ["beta", "temperature", "falls by", "at last", *(_FIGURES[name] for name in names), ""], rows
 
     def __str__(self) -> str:
         head, rows = self._rows()
@@ -156,10 +204,35 @@ class Calibration:
         head, rows = self._rows()
         table = Table(title=f"calibration: loss {self.before:.4g} before", caption=self._summary())
         for name in head:
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="right", no_wrap=True)
         for row, trial in zip(rows, self.trials, strict=True):
             table.add_row(*row, style="bold green" if trial is self.best else None)
         return table
+
+
+def _best(before: float, trials: list[Trial]) -> Trial | None:
+    """The trial of least loss; its neighbours on the grid count by half, since they are alike but for chance."""
+    place = {trial.setting: _place(trial.setting, trials) for trial in trials}
+
+    def smooth(trial: Trial) -> float:
+        here = place[trial.setting]
+        weights = [
+            (0.5 ** (abs(row - here[0]) + abs(column - here[1])), other.loss)
+            for other in trials
+            for row, column in [place[other.setting]]
+            if max(abs(row - here[0]), abs(column - here[1])) <= 1 and math.isfinite(other.loss)
+        ]
+        return math.fsum(w * loss for w, loss in weights) / math.fsum(w for w, _ in weights)
+
+    falls = [trial for trial in trials if before - trial.loss > _LEAST * abs(before)]
+    return min(falls, key=smooth, default=None)
+
+
+def _place(setting: Setting, trials: list[Trial]) -> tuple[int, int]:
+    """Where a setting is on the grid, in the order of temperatures and of betas."""
+    temperatures = sorted({trial.setting.temperature or 0.0 for trial in trials})
+    betas = sorted({trial.setting.beta or 0.0 for trial in trials})
+    return temperatures.index(setting.temperature or 0.0), betas.index(setting.beta or 0.0)
 
 
 def _share(part: float, whole: float) -> str:

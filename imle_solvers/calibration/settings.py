@@ -38,14 +38,14 @@ class Units:
         num_ones: of a solution, for the noise "auto"; None: unknown.
     """
 
-    spread: Tensor
+    spread: float
     length: float
     num_ones: float | None
 
     @classmethod
     def of(cls, theta: Tensor, dz: Tensor, num_ones: float | None) -> Units:
         """The units of theta, (B, *instance_shape), and of dL/dz, (B, ..., *instance_shape)."""
-        return cls(spread(theta, 1).mean(), float(magnitude(theta, 0) / magnitude(dz, 0)), num_ones)
+        return cls(float(spread(theta, 1).mean()), float(magnitude(theta, 0) / magnitude(dz, 0)), num_ones)
 
 
 def has_beta(estimator: Estimator) -> bool:
@@ -72,7 +72,12 @@ def apply_setting(estimator: Estimator, setting: Setting, units: Units) -> None:
         estimator: that has what is set.
         setting: what to set.
         units: of it.
+
+    Raises:
+        TypeError: it has other settings.
     """
+    if (setting.beta is None, setting.temperature is None) != (not has_beta(estimator), not has_temperature(estimator)):
+        raise TypeError(f"expected an estimator like the one that was calibrated, got {estimator!r}")
     if setting.beta is not None:
         if isinstance(estimator, AIMLE):
             estimator.beta.fill_(setting.beta)
@@ -84,7 +89,7 @@ def apply_setting(estimator: Estimator, setting: Setting, units: Units) -> None:
             estimator.target = replace(estimator.target, beta=beta)
     if setting.temperature is not None:
         if isinstance(estimator, PerturbedOptimizer):
-            unit = 1.0 if estimator.multiplicative else float(units.spread) / deviation(estimator.noise)
+            unit = 1.0 if estimator.multiplicative else units.spread / deviation(estimator.noise)
             estimator.sigma = setting.temperature * unit
         else:
             assert isinstance(estimator, PerturbAndMAP)
@@ -98,9 +103,9 @@ def _set_temperatures(estimator: PerturbAndMAP, temperature: float, units: Units
     if any(isinstance(each, Relative) for each in before):
         new: tuple[float, float] = Relative(temperature), Relative(ratio * temperature)
         if estimator.theta_scale is not None:
-            estimator.theta_scale.copy_(units.spread)
+            estimator.theta_scale.fill_(units.spread)
     else:
-        number = temperature * float(units.spread) / deviation(resolve_noise(estimator.noise, units.num_ones))
+        number = temperature * units.spread / deviation(resolve_noise(estimator.noise, units.num_ones))
         new = number, ratio * number
     estimator.input_noise_temperature, estimator.target_noise_temperature = new
 
@@ -121,4 +126,4 @@ def described(estimator: Estimator) -> str:
         words["input_noise_temperature"] = estimator.input_noise_temperature
         words["target_noise_temperature"] = estimator.target_noise_temperature
     said = (f"{name}={value:.4g}" if type(value) is float else f"{name}={value!r}" for name, value in words.items())
-    return f"{type(estimator).__name__}({', '.join(said)})"
+    return ", ".join(said)

@@ -53,7 +53,13 @@ class Tangent:
                     _check_twice(tensor.grad_fn)
             self.push(tuple(torch.zeros_like(leaf) for leaf in self.leaves))
         except RuntimeError as error:
-            raise ValueError(f"theta: cannot be differentiated twice ({_line(error)}); {_ADVICE}") from error
+            line = _line(error)
+            if "second time" in line or "inplace operation" in line:
+                raise ValueError(
+                    f"theta: its graph is not what it was ({line}); make theta anew, and calibrate before backward() "
+                    "and before the optimiser's step"
+                ) from error
+            raise ValueError(f"theta: cannot be differentiated twice ({line}); {_ADVICE}") from error
 
     def pull(self, gradient: Tensor) -> Parameters:
         """J^T gradient: the parameters' gradient, from that of theta, (B, *instance_shape)."""

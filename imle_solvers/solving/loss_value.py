@@ -20,6 +20,8 @@ def loss_of(loss: Callable[[Tensor], Tensor], solutions: Tensor, name: str = "lo
     """
     value = loss(solutions)
     if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
-        got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+        got = repr(value)
+        if isinstance(value, Tensor):
+            got = f"a tensor of shape {tuple(value.shape)}" if value.ndim else "one that does not"
         raise ValueError(f"{name}: expected a scalar that depends on the solutions it is given, got {got}")
     return value

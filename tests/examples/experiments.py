@@ -36,4 +36,5 @@ EXPERIMENTS = (
         metrics=("subset_precision", "subset_recall", "subset_f1", "random_f1"),
         interrupt=4,
     ),
+    Experiment("discrete_vae", "vae", ("--method", "imle,gumbel-softmax"), ("nelbo", "reconstruction"), interrupt=7),
 )

@@ -1,0 +1,1 @@
+"""A variational auto-encoder whose code is discrete."""
