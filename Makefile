@@ -5,9 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-EXPERIMENTS := warcraft roads custom map noise explain vae
+EXPERIMENTS := $(patsubst examples/%/main.py,%,$(wildcard examples/*/main.py))
 
-.PHONY: help $(EXPERIMENTS) results test test-frontends quick check wheel bench bench-parts clean
+.PHONY: help $(EXPERIMENTS) roads custom map noise explain vae relations mazes results test test-frontends quick check wheel bench bench-parts clean
 
 help:
 	@echo "make warcraft   train the Warcraft example, results in runs/warcraft"
@@ -17,7 +17,10 @@ help:
 	@echo "make noise      measure noises and gradient estimators, results in runs/noise_study"
 	@echo "make explain    choose the words that explain, results in runs/learning_to_explain"
 	@echo "make vae        train an auto-encoder with a discrete code, results in runs/discrete_vae"
-	@echo "                options for all of these: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
+	@echo "make relations  interactions of particles from their tracks, results in runs/relational_inference"
+	@echo "make mazes      plan in mazes by learned costs, results in runs/maze_planning"
+	@echo "                all of these by the names of folders, too: make map_demo"
+	@echo "                and with options: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
 	@echo "make results    make docs/results.md of docs/results; ARGS=\"runs/warcraft\" stores that run first"
 	@echo "make test       all tests"
 	@echo "make test-frontends  the tests of other front ends than PyTorch's: JAX"
@@ -28,17 +31,18 @@ help:
 	@echo "make bench-parts  measure kernels, workers, noise, the layer, integer programs and a training step"
 	@echo "make clean      remove the environment and everything that was built"
 
-# An experiment: its target, and its folder in examples.
-warcraft: DIR := warcraft
-roads: DIR := road_network
-custom: DIR := custom_solver
-map: DIR := map_demo
-noise: DIR := noise_study
-explain: DIR := learning_to_explain
-vae: DIR := discrete_vae
-
+# By the names of their folders, or shorter ones.
 $(EXPERIMENTS): $(VENV)/.examples
-	$(RUN) examples/$(DIR) $(ARGS)
+	$(RUN) examples/$@ $(ARGS)
+
+roads: road_network
+custom: custom_solver
+map: map_demo
+noise: noise_study
+explain: learning_to_explain
+vae: discrete_vae
+relations: relational_inference
+mazes: maze_planning
 
 results: $(VENV)/.examples
 	$(RUN) -m examples.results $(ARGS)

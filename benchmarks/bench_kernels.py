@@ -28,6 +28,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra, minimum_spanning_tree
 
 from imle_adapters.assignment.adapter import AssignmentAdapter
+from imle_adapters.graphs.arborescence import MaxArborescenceAdapter
 from imle_adapters.graphs.shortest_path import ShortestPathAdapter
 from imle_adapters.graphs.spanning_tree import MaxSpanningTreeAdapter
 from imle_solvers.adapter import SolverAdapter
@@ -43,6 +44,7 @@ WARCRAFT_COSTS, WARCRAFT_SHARES = (0.8, 1.2, 5.3, 7.7, 9.2), (0.36, 0.42, 0.05, 
 COMPILE = """
 import time, numpy as np
 from imle_adapters.assignment.adapter import AssignmentAdapter
+from imle_adapters.graphs.arborescence import MaxArborescenceAdapter
 from imle_adapters.graphs.shortest_path import ShortestPathAdapter
 from imle_adapters.graphs.spanning_tree import MaxSpanningTreeAdapter
 import networkx as nx
@@ -52,6 +54,7 @@ adapters = {
     "acyclic graph": ShortestPathAdapter(nx.DiGraph([(0, 1), (1, 2)]), 0, 2),
     "graph, costs of any sign": ShortestPathAdapter(nx.DiGraph([(0, 1), (1, 0)]), 0, 1, negative="allow"),
     "spanning tree": MaxSpanningTreeAdapter(nx.complete_graph(4)),
+    "arborescence": MaxArborescenceAdapter(nx.complete_graph(4, nx.DiGraph)),
     "assignment": AssignmentAdapter(4, 4),
 }
 for name, adapter in adapters.items():
@@ -81,6 +84,8 @@ def main() -> int:
         rows += compare(f"right and down, grid {side}x{side}", directed_contenders(side), costs, arguments.rounds)
     scores = rng.normal(size=(arguments.instances, 435)).astype(np.float32)
     rows += compare("spanning tree, complete graph of 30", tree_contenders(30), scores, arguments.rounds)
+    scores = rng.normal(size=(arguments.instances, 380)).astype(np.float32)
+    rows += compare("arborescence, complete graph of 20", arborescence_contenders(20), scores, arguments.rounds)
     for side in ASSIGNMENT_SIDES:
         instances = max(2, min(arguments.instances, 10**7 // side**3))
         for family, costs in assignment_costs(instances, side, rng).items():
@@ -213,6 +218,22 @@ def tree_contenders(nodes: int) -> dict[str, Contender]:
         "SciPy, matrix reused": one_by_one(scipy_reused),
         "NetworkX, weights set": one_by_one(networkx),
     }
+
+
+def arborescence_contenders(nodes: int) -> dict[str, Contender]:
+    """Rooted trees of greatest score of a complete graph, whichever node is the root."""
+    graph = nx.complete_graph(nodes, nx.DiGraph)
+    adapter = MaxArborescenceAdapter(graph)
+    edge_of = {edge: place for place, edge in enumerate(adapter.edges)}
+
+    def networkx(theta: Thetas) -> NDArray[np.float32]:
+        for (_, _, attributes), score in zip(graph.edges(data=True), theta.tolist(), strict=True):
+            attributes["weight"] = score
+        z = np.zeros(len(edge_of), np.float32)
+        z[[edge_of[edge] for edge in nx.maximum_spanning_arborescence(graph).edges]] = 1
+        return z
+
+    return {"kernel": kernel(adapter), "NetworkX, weights set": one_by_one(networkx)}
 
 
 def assignment_costs(instances: int, side: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:

@@ -14,6 +14,7 @@ from imle_adapters import (
     AssignmentAdapter,
     ILPAdapter,
     ILPSpec,
+    MaxArborescenceAdapter,
     MaxSpanningTreeAdapter,
     ShortestPathAdapter,
     TopKAdapter,
@@ -60,6 +61,14 @@ CASES = {
     "spanning tree": Case(lambda: MaxSpanningTreeAdapter(nx.complete_graph(6))),
     "spanning forest": Case(
         lambda: MaxSpanningTreeAdapter(nx.disjoint_union(nx.cycle_graph(4), nx.path_graph(3)), forest=True)
+    ),
+    "arborescence": Case(lambda: MaxArborescenceAdapter(nx.complete_graph(5, nx.DiGraph))),
+    "arborescence with roots and nodes of each instance": Case(
+        lambda: MaxArborescenceAdapter(nx.complete_graph(5, nx.DiGraph), 0),
+        lambda batch: {
+            "root": torch.arange(batch) % 3,
+            "blocked_nodes": torch.arange(5) > 3 + torch.arange(batch)[:, None] % 2,
+        },
     ),
     "assignment": Case(lambda: AssignmentAdapter(3, 4)),
     "assignment with unmatched rows": Case(

@@ -12,6 +12,7 @@ from imle_adapters import (
     AssignmentAdapter,
     ILPAdapter,
     ILPSpec,
+    MaxArborescenceAdapter,
     MaxSpanningTreeAdapter,
     ShortestPathAdapter,
     TopKAdapter,
@@ -27,6 +28,7 @@ adapters = {
     "ilp": ILPAdapter(ILPSpec(shape=(4,), A_ub=[[2.0, 3, 1, 4]], b_ub=[5.0], integrality=True, ub=1, sense="max")),
     "shortest_path_grid": ShortestPathAdapter.grid(4, 5),
     "max_spanning_tree": MaxSpanningTreeAdapter(networkx.complete_graph(5)),
+    "max_arborescence": MaxArborescenceAdapter(networkx.complete_graph(5, networkx.DiGraph)),
     "assignment": AssignmentAdapter(3, 4),
     "top_k": TopKAdapter(5, 2),
 }

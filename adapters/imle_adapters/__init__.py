@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imle_adapters.assignment.adapter import AssignmentAdapter as AssignmentAdapter
+    from imle_adapters.graphs.arborescence import MaxArborescenceAdapter as MaxArborescenceAdapter
     from imle_adapters.graphs.shortest_path import ShortestPathAdapter as ShortestPathAdapter
     from imle_adapters.graphs.spanning_tree import MaxSpanningTreeAdapter as MaxSpanningTreeAdapter
     from imle_adapters.ilp import ILPAdapter as ILPAdapter
@@ -20,6 +21,7 @@ _MODULES = {
     "AssignmentAdapter": "assignment.adapter",
     "ILPAdapter": "ilp",
     "ILPSpec": "ilp",
+    "MaxArborescenceAdapter": "graphs.arborescence",
     "MaxSpanningTreeAdapter": "graphs.spanning_tree",
     "ShortestPathAdapter": "graphs.shortest_path",
     "TopKAdapter": "selection.top_k",

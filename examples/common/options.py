@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +25,7 @@ class Parser(argparse.ArgumentParser):
             supports; empty: there is no such option.
         method: its default; "": the first.
         epochs, lr: defaults of `--epochs` and `--lr`; None: there is no such option.
+        seeds: default of `--seeds`.
         kwargs: of `argparse.ArgumentParser`.
     """
 
@@ -37,6 +38,7 @@ class Parser(argparse.ArgumentParser):
         method: str = "",
         epochs: int | None = None,
         lr: float | None = None,
+        seeds: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -48,7 +50,8 @@ class Parser(argparse.ArgumentParser):
         self.name, self.methods = name, tuple(methods)
         add = self.add_argument
         add("--seed", type=seed, default=0, help="seed of all randomness; default 0")
-        add("--seeds", type=positive, default=1, metavar="N", help="trainings, of N seeds from --seed on; default 1")
+        text = f"trainings, of N seeds from --seed on; default {seeds}"
+        add("--seeds", type=positive, default=seeds, metavar="N", help=text)
         add("--quick", action="store_true", help="a run of a few seconds, to see that everything works")
         add("--out", type=Path, default=Path("runs", name), help=f"folder for all results; default runs/{name}")
         add("--device", default="cpu", help="device of the training, for example cuda; default cpu")
@@ -68,18 +71,28 @@ class Parser(argparse.ArgumentParser):
         if lr is not None:
             add("--lr", type=positive_number, default=lr, help=f"learning rate; default {lr:g}")
 
-    def parse(self) -> argparse.Namespace:
+    def parse(self, quick: Mapping[str, Any] | None = None) -> argparse.Namespace:
         """The options of the command line, `options.methods` as a tuple of names.
 
         Makes the folder for results and tries the device, rather than fail after the training.
+
+        Args:
+            quick: what `--quick` makes the defaults of options, or adds to them.
         """
         options = self.parse_args()
+        if options.quick:
+            self.set_defaults(**(quick or {}))
+            options = self.parse_args()
         if self.methods:
             options.methods = self._methods(options.methods)
         try:
-            torch.empty(0, device=options.device)
+            torch.empty(1, device=options.device).tolist()
         except (RuntimeError, AssertionError) as error:
-            self.error(f"--device {options.device}: {str(error).splitlines()[0]}")
+            self.error(f"--device {options.device}: {str(error).splitlines()[0]}; leave it out to use the CPU")
+        if options.out == Path():
+            self.error("--out: expected the name of a folder, got none")
+        if options.out.is_file():
+            self.error(f"--out: expected a folder, got the file {options.out}")
         try:
             options.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -89,7 +102,9 @@ class Parser(argparse.ArgumentParser):
         return options
 
     def _methods(self, text: str) -> tuple[str, ...]:
-        names = self.methods if text == "all" else tuple(dict.fromkeys(text.split(",")))
+        names = tuple(dict.fromkeys(text.split(",")))
+        if "all" in names:
+            return self.methods
         if unknown := [name for name in names if name not in self.methods]:
             known = ",".join(self.methods)
             self.error(f"--method: unknown method {unknown[0]!r}; expected all, or some of {known}")

@@ -77,7 +77,7 @@ class Run:
         self._earlier: dict[tuple[str, int], Row] = {}
         if options.resume:
             try:
-                self._take_up()
+                self._take_up(parser)
             except (OSError, ValueError) as error:
                 parser.error(str(error))
 
@@ -114,7 +114,7 @@ class Run:
         (self.options.out / "table.md").write_text(text + "\n", encoding="utf-8")
         print(f"results: {write_results(self.options.out, self.results)}")
 
-    def _take_up(self) -> None:
+    def _take_up(self, parser: Parser) -> None:
         """Checks all that a resumed run takes up, before work starts."""
         out = self.options.out
         found = False
@@ -123,6 +123,9 @@ class Run:
             shared = {name: value for name, value in earlier.settings.items() if name in self._decisive}
             check_settings(out / FILE, shared, self._decisive)
             self._earlier = {(row.method, row.seed): row for row in earlier.rows}
+            # What this run does not train stays beside it; what it does is added anew.
+            others = set(parser.methods) - set(getattr(self.options, "methods", ()))
+            self.results.rows += [row for row in earlier.rows if row.method in others]
             found = True
         if hasattr(self.options, "methods"):
             for method, seed in trainings(self.options):

@@ -61,10 +61,8 @@ def train(method: str, seed: int, options: argparse.Namespace, checkpoint: Check
 def main() -> None:
     """Trains, and draws the learning curves."""
     parser = Parser("custom_solver", __doc__, methods=METHODS, epochs=20, lr=0.02)
-    options = parser.parse()
+    options = parser.parse(quick={"epochs": 2})
     options.knapsacks = 100 if options.quick else 500
-    if options.quick:
-        options.epochs = 2
     run = Run(
         parser,
         options,

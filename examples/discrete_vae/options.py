@@ -69,9 +69,7 @@ def parse(description: str) -> tuple[Parser, argparse.Namespace]:
     add("--hot", type=positive_number, default=1.0, help="first temperature of gumbel-softmax; default 1")
     add("--cold", type=positive_number, default=0.5, help="its last one; default 0.5")
     parser.set_defaults(**PRESETS.get(parser.parse_args().preset, {}))
-    options = parser.parse()
-    if options.quick:
-        options.epochs, options.train_images, options.test_images = 2, 200, 100
+    options = parser.parse(quick={"epochs": 2, "train_images": 200, "test_images": 100})
     if options.k >= COLUMNS:
         parser.error(f"--k: expected less than {COLUMNS}, the columns of a code, got {options.k}")
     if (options.data == "digits") != (options.idx is None):

@@ -11,19 +11,12 @@ from typing import Any
 from examples.common.options import Parser, positive, positive_number
 from examples.learning_to_explain.beer import ASPECTS
 from examples.learning_to_explain.choosing import METHODS, NOISES, SUPERVISED
+from examples.learning_to_explain.published import NETWORKS
 
 _PUBLISHED: dict[str, Any] = {
-    "encoder": "conv",
-    "predictor": "mean",
-    "features": False,
-    "filters": 100,
-    "kernel": 3,
-    "hidden": 250,
-    "dropout": 0.2,
+    **NETWORKS,
     "word_dropout": 0.0,
     "least": 1,
-    "lr": 1e-3,
-    "decay": False,
     "smoothing": 0.0,
     "samples": 1,
     "noise": "gumbel",
@@ -123,7 +116,7 @@ def parse() -> tuple[Parser, argparse.Namespace]:
     add("--target-norm", type=positive_number, help="of AIMLE; default: as of the library")
     add("--shown", type=positive, default=200, metavar="N", help="texts on the page; default 200")
     parser.set_defaults(**PRESETS.get(parser.parse_args().preset, {}))
-    options = parser.parse()
+    options = parser.parse(quick=QUICK)
     if options.preset and options.preset.startswith("esnli") != bool(options.esnli):
         parser.error(
             f"--preset {options.preset}: expected {'--esnli' if 'esnli' in options.preset else 'beers'} as data"
@@ -152,8 +145,6 @@ def _fill(options: argparse.Namespace) -> None:
     }
     if generated:
         defaults |= {"train_texts": 2000, "test_texts": 500}
-    for name, value in (QUICK if options.quick else {}).items():
-        setattr(options, name, value)
     for name, value in defaults.items():
         if getattr(options, name) is None:
             setattr(options, name, value)

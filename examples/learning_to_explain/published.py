@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
 from examples.common.results import Published
 
 SOURCE = "I-MLE paper (arXiv 2106.01798), table 2"
 
-SETUP = {
+NETWORKS: Mapping[str, Any] = {
     "encoder": "conv",
     "predictor": "mean",
     "features": False,
@@ -16,11 +18,16 @@ SETUP = {
     "kernel": 3,
     "hidden": 250,
     "dropout": 0.2,
+    "lr": 1e-3,
+    "decay": False,
+}
+"""What all published programs have in common."""
+
+SETUP: Mapping[str, Any] = {
+    **NETWORKS,
     "length": 350,
     "epochs": 20,
     "batch_size": 40,
-    "lr": 1e-3,
-    "decay": False,
     "train_texts": None,
     "test_texts": None,
 }
@@ -43,6 +50,6 @@ def published(options: argparse.Namespace) -> list[Published]:
         return []
     rows = []
     for method, figures, settings in FIGURES:
-        differing = [name for name, value in (SETUP | settings).items() if getattr(options, name) != value]
+        differing = [name for name, value in {**SETUP, **settings}.items() if getattr(options, name) != value]
         rows.append(Published(method, figures, SOURCE, ", ".join(differing)))
     return rows

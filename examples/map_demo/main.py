@@ -43,8 +43,7 @@ RANDOM_MAPS = 1000
 
 def parse() -> tuple[Parser, argparse.Namespace, Tensor]:
     """The parser, for errors, what it made of the command line, and the map."""
-    parser = Parser("map_demo", __doc__, methods=METHODS, lr=0.05)
-    parser.set_defaults(seeds=3)
+    parser = Parser("map_demo", __doc__, methods=METHODS, lr=0.05, seeds=3)
     add = parser.add_argument
     add("--map", type=Path, metavar="FILE", help="a map, a row of costs a line; default: the published 16 x 16 cells")
     add("--temperatures", type=_temperatures, default=TEMPERATURES, metavar="T,T,..", help="default 0,1,2,5")
@@ -57,9 +56,7 @@ def parse() -> tuple[Parser, argparse.Namespace, Tensor]:
         default="few",
         help="animations of learning: the second temperature for each number of samples, or all settings; default few",
     )
-    options = parser.parse()
-    if options.quick:
-        options.temperatures, options.samples, options.steps, options.seeds = (0.0, 1.0), (1, 10), 30, 1
+    options = parser.parse(quick={"temperatures": (0.0, 1.0), "samples": (1, 10), "steps": 30, "seeds": 1})
     options.frames = 4 if options.quick else 24  # of animations, and on the page
     for method in options.methods:
         if not settings_of(method, options.temperatures, options.samples):

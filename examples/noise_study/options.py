@@ -21,11 +21,10 @@ def parse(description: str) -> tuple[Parser, argparse.Namespace]:
     add("--beta", type=positive_number, default=2.0, help="lambda in the optimisation; default 2, as published")
     add("--temperature", type=positive_number, default=1.0, help="of the noise in it; default 1, as published")
     add("--samples", type=positive, default=1, metavar="S", help="for each step of it; default 1, as published")
-    options = parser.parse()
+    options = parser.parse(quick={"draws": 100, "sums": 1000, "runs": 10, "tuning": 1})
     if options.draws < 2:
         parser.error(f"--draws: expected at least 2, got {options.draws}")
     options.temperatures, options.counts = gradients.TEMPERATURES, gradients.SAMPLES
     if options.quick:
-        options.draws, options.sums, options.runs, options.tuning = 100, 1000, 10, 1
         options.temperatures, options.counts = (1.0,), (1, 10)
     return parser, options

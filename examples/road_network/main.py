@@ -46,9 +46,7 @@ def main() -> None:
     add("--beta", type=float, default=0.5, help="lambda of I-MLE, in units of cost; default 0.5")
     add("--temperature", type=float, default=0.1, help="of the noise, in units of cost; default 0.1")
     add("--workers", type=int, metavar="N", help="threads that solve, 0 for none; default: one for each CPU")
-    options = parser.parse()
-    if options.quick:
-        options.epochs, options.places = 5, 30
+    options = parser.parse(quick={"epochs": 5, "places": 30})
     if options.places < 4:
         parser.error(f"--places: expected at least 4, got {options.places}")
     try:

@@ -37,11 +37,18 @@ def read_tntp(file: Path) -> Roads:
             f"{file} is not a TNTP network: no <NUMBER OF ZONES>, <FIRST THRU NODE>, <NUMBER OF LINKS>"
         ) from error
     places = nx.DiGraph()
-    for line in text.partition("<END OF METADATA>")[2].splitlines():
+    head, _, body = text.partition("<END OF METADATA>")
+    for number, line in enumerate(body.splitlines(), head.count("\n") + 1):
         fields = line.split("~")[0].replace(";", " ").split()
         if len(fields) >= 5:
-            time = max(float(fields[4]), 1e-3)  # connectors of zones have none in some files
-            places.add_edge(int(fields[0]), int(fields[1]), cost=time)
+            try:
+                tail, end_, time = int(fields[0]), int(fields[1]), float(fields[4])
+            except ValueError as error:
+                raise ValueError(
+                    f"{file}, line {number}: expected two numbers of nodes, and the free flow time as the fifth entry, "
+                    f"got {line.strip()!r}"
+                ) from error
+            places.add_edge(tail, end_, cost=max(time, 1e-3))  # connectors of zones have none in some files
     if places.number_of_edges() != expected:
         raise ValueError(f"{file}: expected {expected} links, found {places.number_of_edges()}")
 

@@ -63,6 +63,8 @@ def _find_folder(root: Path, size: int) -> Path:
     for folder in folders:
         if folder.is_dir():
             return folder
+    if root.is_file():
+        raise FileNotFoundError(f"expected the folder of the maps, got the file {root}")
     found = ", ".join(sorted(path.name for path in root.iterdir())) or "nothing" if root.is_dir() else "no such folder"
     raise FileNotFoundError(f"expected {', '.join(map(str, folders[:-1]))} or {folders[-1]}; found in {root}: {found}")
 
@@ -74,7 +76,17 @@ def _read_parts(folder: Path, split: str, content: str) -> Array:
     if not files:
         found = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
         raise FileNotFoundError(f"expected {whole.name} or {_file_name(split, content, 0)} in {folder}; found {found}")
-    return np.concatenate([np.load(file, allow_pickle=False) for file in files])
+    return np.concatenate([_load(file) for file in files])
+
+
+def _load(file: Path) -> Array:
+    try:
+        array: Array = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(
+            f"{file}: expected an array of numbers as NumPy saves it; it is cut short, or another file"
+        ) from error
+    return array
 
 
 def _file_name(split: str, content: str, part: int | None) -> str:

@@ -53,9 +53,7 @@ def parse(description: str) -> tuple[Parser, argparse.Namespace]:
         help="solve on a Ray cluster, by --workers actors: its host:port, auto for the one that runs here, or local to "
         "start one",
     )
-    options = parser.parse()
-    if options.quick:
-        options.train_maps, options.test_maps, options.epochs = 40, 10, 2
+    options = parser.parse(quick={"train_maps": 40, "test_maps": 10, "epochs": 2})
     if options.write and options.data:
         parser.error("--write writes generated maps; leave out --data")
     return parser, options

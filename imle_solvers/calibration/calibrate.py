@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from imle_solvers.arguments import check_count, is_finite
-from imle_solvers.calibration.result import Calibration, Trial
+from imle_solvers.calibration.result import Calibration
 from imle_solvers.calibration.settings import Setting, Units, apply_setting, has_beta, has_temperature
 from imle_solvers.calibration.tangent import Tangent
+from imle_solvers.calibration.trial import Trial
 from imle_solvers.estimators import Estimator, PerturbedOptimizer
 from imle_solvers.layer import SolverLayer
 from imle_solvers.solving.loss_value import loss_of
@@ -52,6 +53,8 @@ def calibrate(
     setting whose losses are least in the mean over the second half of its moves, with those of its neighbours on the
     grid counted by half, as chance moves a single one. All settings start from the same parameters, and draw the same
     noise. Where instances share no parameters, or there are fewer than four, all of them are both learned and judged.
+    Where no setting lowers the loss of the others by 2 %, as a large network may learn nothing about others from few
+    instances, settings are judged by what was learned itself.
 
     The network is not called: to first order, theta moves as the graph that it has left on theta says (its Jacobian J
     times the move, so that theta moves along J J^T g for a gradient g). Parameters, `stats()` and `diagnostics()` of
@@ -107,8 +110,8 @@ def calibrate(
             for setting in row:
                 learner = layer.beside()
                 apply_setting(learner.estimator, setting, units)
-                losses = course.run(learner)
-                trials.append(Trial(setting, tuple(losses), learner.diagnostics()))
+                losses, own_losses = course.run(learner)
+                trials.append(Trial(setting, losses, own_losses, learner.diagnostics()))
                 if on_trial is not None:
                     on_trial(trials[-1])
     calibration = Calibration(before, trials, layer, units)
@@ -150,15 +153,18 @@ class _Course:
         self._length = _FIRST_MOVE * units.spread * math.sqrt(start.numel())
         self._taught, self._judged = _halves(tangent, start)
         self._remembers = start.numel() * moves <= _REMEMBERED
-        self._known: dict[bytes, tuple[Tensor, float]] = {}
+        self._known: dict[bytes, tuple[Tensor, float, float]] = {}
 
     def forget(self) -> None:
         """Lets go of moves that will not be made again."""
         self._known.clear()
 
-    def run(self, layer: SolverLayer) -> list[float]:
-        """The loss of MAP states after each move, of instances that are judged; others count as before all moves."""
-        theta, losses, key = self._start, [], b""
+    def run(self, layer: SolverLayer) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The loss of MAP states after each move, of instances that are judged, and of those that are learned.
+
+        The others count as before all moves.
+        """
+        theta, losses, own_losses, key = self._start, [], [], b""
         for move in range(self._moves):
             leaf = theta.detach().requires_grad_()
             loss = loss_of(self._loss_fn, layer(leaf, **self._context), "loss_fn")
@@ -170,19 +176,23 @@ class _Course:
                 known = self._move(theta, gradient, self._length * (1 - move / self._moves))
                 if self._remembers:
                     self._known[key] = known
-            theta, loss_after = known
-            losses.append(loss_after)
-        return losses
+            theta, judged, own = known
+            losses.append(judged)
+            own_losses.append(own)
+        return tuple(losses), tuple(own_losses)
 
     @torch.no_grad()
-    def _move(self, theta: Tensor, gradient: Tensor, length: float) -> tuple[Tensor, float]:
+    def _move(self, theta: Tensor, gradient: Tensor, length: float) -> tuple[Tensor, float, float]:
         along = self._tangent.push(self._tangent.pull(gradient))
         norm = float(torch.linalg.vector_norm(along.double()))
         if norm > 0:  # NaN is not
             theta = theta - length / norm * along
         found = self._judge(theta, **self._context)
-        judged = torch.where(_like(self._judged, found), found, self._solutions)
-        return theta, float(self._loss_fn(judged))
+        judged, own = (
+            float(self._loss_fn(torch.where(_like(rows, found), found, self._solutions)))
+            for rows in (self._judged, self._taught)
+        )
+        return theta, judged, own
 
 
 def _halves(tangent: Tangent, theta: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,11 @@
-"""What a calibration found: trials, their table and picture, and the setting that it recommends."""
+"""What a calibration found, as a table and a picture, and applied."""
 
 from __future__ import annotations
 
 import copy
 import math
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 import torch.distributed
 
 from imle_solvers.calibration.settings import Setting, Units, apply_setting, described
+from imle_solvers.calibration.trial import Trial, best_of
 from imle_solvers.estimators import Estimator
 from imle_solvers.layer import SolverLayer
 from imle_solvers.solving.clamping import stacklevel
@@ -33,44 +34,19 @@ _FIGURES = {
 """Those of `layer.diagnostics()` that the table has, and how it calls them."""
 
 
-_LEAST = 0.02
-"""By how much of it the loss must have fallen, in the mean, so that something can be recommended."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What learning with a setting came to.
-
-    Attributes:
-        setting: what was tried.
-        losses: of MAP states on the batch, after each move.
-        figures: `layer.diagnostics()` of these moves.
-    """
-
-    setting: Setting
-    losses: tuple[float, ...]
-    figures: dict[str, float]
-
-    @property
-    def loss(self) -> float:
-        """The mean over the second half of the losses, infinite where one is not finite: the less, the better."""
-        late = self.losses[len(self.losses) // 2 :]
-        mean = math.fsum(late) / len(late)
-        return mean if math.isfinite(mean) else math.inf
-
-
 class Calibration:
     """All trials of a calibration. Printed, it is a table; `rich.print` has it in colours.
 
-    Columns: the setting; by which share of it the loss has fallen, in the mean over the second half of the moves and
-    after the last one, where the half of the batch that is learned counts as before; `layer.diagnostics()` of the
-    moves: the share of entries and of instances with a gradient, of targets that equal their sample, of samples that
-    noise changed, the agreement of samples, the share of clamped costs.
+    Columns: the setting; by which share of it the loss has fallen, in the mean over the second half of the moves, of
+    the half of the batch that is judged, and of that which is learned, where the other half counts as before;
+    `layer.diagnostics()` of the moves: the share of entries and of instances with a gradient, of targets that equal
+    their sample, of samples that noise changed, the agreement of samples, the share of clamped costs.
 
     Attributes:
         before: the loss of MAP states on the batch before any move.
         trials: a trial for each setting of the grid, in its order.
-        best: the trial that is recommended; None: none lowers the loss by as much as 2 %, which may be chance.
+        best: the trial that is recommended; None: none lowers the loss of either half by as much as 2 %.
+        others: whether it is the loss of the half that is judged which it lowers, and not that of the other alone.
     """
 
     def __init__(self, before: float, trials: list[Trial], layer: SolverLayer, units: Units) -> None:
@@ -80,7 +56,9 @@ class Calibration:
     def _found(self, before: float, trials: list[Trial], units: Units) -> None:
         self.before: float = before
         self.trials: list[Trial] = trials
-        self.best: Trial | None = _best(before, trials)
+        by_others = best_of(before, trials, lambda trial: trial.loss)
+        self.others: bool = by_others is not None
+        self.best: Trial | None = by_others or best_of(before, trials, lambda trial: trial.own_loss)
         self._units = units
         if self._layer is not None:  # else they were found before, by the layer that a pickled copy has lost
             self._words = described(self.estimator_of(self._layer))
@@ -131,7 +109,8 @@ class Calibration:
     def from_state_dict(cls, state: dict[str, Any], layer: SolverLayer) -> Calibration:
         """What was found for a layer like this one."""
         trials = [
-            Trial(Setting(**each["setting"]), tuple(each["losses"]), dict(each["figures"])) for each in state["trials"]
+            Trial(Setting(**each["setting"]), tuple(each["losses"]), tuple(each["own_losses"]), dict(each["figures"]))
+            for each in state["trials"]
         ]
         return cls(state["before"], trials, layer, Units(**state["units"]))
 
@@ -150,7 +129,7 @@ class Calibration:
         betas = list(dict.fromkeys(trial.setting.beta for trial in self.trials))
         temperatures = list(dict.fromkeys(trial.setting.temperature for trial in self.trials))
         shape = len(temperatures), len(betas)
-        losses = np.array([trial.loss for trial in self.trials]).reshape(shape)
+        losses = np.array([trial.loss if self.others else trial.own_loss for trial in self.trials]).reshape(shape)
         chosen = np.array([trial is self.best for trial in self.trials]).reshape(shape)
         label = f"loss, mean after the later moves (before: {self.before:.4g})"
         axes = plot_matrix(
@@ -163,32 +142,31 @@ class Calibration:
 
     def _summary(self) -> str:
         if self.best is not None:
-            drop = _share(self.before - self.best.loss, self.before)
-            return f"recommended: {self._words}, by which the loss falls by {drop}"
+            drop = _share(self.before - (self.best.loss if self.others else self.best.own_loss), self.before)
+            alone = "" if self.others else ", but that of instances it did not learn from does not: take a larger batch"
+            return f"recommended: {self._words}, by which the loss falls by {drop}{alone}"
         if not any(math.isfinite(trial.loss) for trial in self.trials):
             return "nothing is recommended, since the loss is not finite after a move with any setting; check loss_fn"
         return (
-            f"nothing is recommended, since no setting lowers the loss of {self.before:.4g} by 2 %: the batch is "
-            "solved already, or says too little of others; give a larger one, or calibrate after some training"
+            f"nothing is recommended, since no setting lowers the loss of {self.before:.4g} by 2 %, not even of what "
+            "is learned: the batch is solved already, or solutions do not follow theta, as check_adapter tells"
         )
 
     def _rows(self) -> tuple[list[str], list[list[str]]]:
         names = [name for name in _FIGURES if any(name in trial.figures for trial in self.trials)]
         if not any(trial.figures.get("clamped_costs") for trial in self.trials):
             names = [name for name in names if name != "clamped_costs"]
-        rows = []
-        for trial in self.trials:
-            last = trial.losses[-1]
-            rows.append(
-                [
-                    *("-" if each is None else f"{each:g}" for each in (trial.setting.beta, trial.setting.temperature)),
-                    _share(self.before - trial.loss, self.before),
-                    _share(self.before - last, self.before),
-                    *(f"{trial.figures[name]:.2f}" if name in trial.figures else "" for name in names),
-                    "best" if trial is self.best else "",
-                ]
-            )
-        return ["beta", "temperature", "falls by", "at last", *(_FIGURES[name] for name in names), ""], rows
+        rows = [
+            [
+                *("-" if each is None else f"{each:g}" for each in (trial.setting.beta, trial.setting.temperature)),
+                _share(self.before - trial.loss, self.before),
+                _share(self.before - trial.own_loss, self.before),
+                *(f"{trial.figures[name]:.2f}" if name in trial.figures else "" for name in names),
+                "best" if trial is self.best else "",
+            ]
+            for trial in self.trials
+        ]
+        return ["beta", "temperature", "falls by", "own by", *(_FIGURES[name] for name in names), ""], rows
 
     def __str__(self) -> str:
         head, rows = self._rows()
@@ -208,31 +186,6 @@ class Calibration:
         for row, trial in zip(rows, self.trials, strict=True):
             table.add_row(*row, style="bold green" if trial is self.best else None)
         return table
-
-
-def _best(before: float, trials: list[Trial]) -> Trial | None:
-    """The trial of least loss; its neighbours on the grid count by half, since they are alike but for chance."""
-    place = {trial.setting: _place(trial.setting, trials) for trial in trials}
-
-    def smooth(trial: Trial) -> float:
-        here = place[trial.setting]
-        weights = [
-            (0.5 ** (abs(row - here[0]) + abs(column - here[1])), other.loss)
-            for other in trials
-            for row, column in [place[other.setting]]
-            if max(abs(row - here[0]), abs(column - here[1])) <= 1 and math.isfinite(other.loss)
-        ]
-        return math.fsum(w * loss for w, loss in weights) / math.fsum(w for w, _ in weights)
-
-    falls = [trial for trial in trials if before - trial.loss > _LEAST * abs(before)]
-    return min(falls, key=smooth, default=None)
-
-
-def _place(setting: Setting, trials: list[Trial]) -> tuple[int, int]:
-    """Where a setting is on the grid, in the order of temperatures and of betas."""
-    temperatures = sorted({trial.setting.temperature or 0.0 for trial in trials})
-    betas = sorted({trial.setting.beta or 0.0 for trial in trials})
-    return temperatures.index(setting.temperature or 0.0), betas.index(setting.beta or 0.0)
 
 
 def _share(part: float, whole: float) -> str:

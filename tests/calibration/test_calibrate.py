@@ -30,8 +30,8 @@ from imle_solvers import (
     Target,
     calibrate,
 )
-from imle_solvers.calibration.result import Trial
 from imle_solvers.calibration.settings import Setting, Units
+from imle_solvers.calibration.trial import Trial
 
 GRID = {"betas": (0.01, 1.0, 10.0), "temperatures": (0.0, 0.5), "moves": 3}
 
@@ -92,7 +92,7 @@ def test_a_trial_is_what_moving_by_hand_gives():
     theta = start = task.net(task.x).detach()
     inputs = torch.cat([task.x, torch.ones(32, 1)], 1)
     layer = SolverLayer(TopKAdapter(8, 3), estimator=IMLE(noise=None, target=Target(beta=Relative(2.0))))
-    losses = []
+    losses, own = [], []
     for length in (0.8, 0.8 * 2 / 3, 0.8 / 3):
         leaf = theta.clone().requires_grad_()
         task.loss(layer(leaf)).backward()
@@ -102,7 +102,11 @@ def test_a_trial_is_what_moving_by_hand_gives():
         judged = layer.map(start).detach()
         judged[1::2] = layer.map(theta).detach()[1::2]
         losses.append(float(task.loss(judged)))
+        learned = layer.map(start).detach()
+        learned[::2] = layer.map(theta).detach()[::2]
+        own.append(float(task.loss(learned)))
     assert trial.losses == pytest.approx(losses, rel=1e-5)
+    assert trial.own_losses == pytest.approx(own, rel=1e-5)
     assert trial.loss == pytest.approx(sum(losses[1:]) / 2, rel=1e-5)
 
 
@@ -116,10 +120,22 @@ def test_instances_that_share_no_parameters_are_judged_by_what_they_learn_themse
 
 def test_neighbours_on_the_grid_count_by_half():
     losses = {(0.1, 1.0): 6.0, (0.1, 2.0): 6.0, (0.1, 4.0): 3.9, (0.5, 1.0): 4.0, (0.5, 2.0): 9.0, (0.5, 4.0): 9.0}
-    trials = [Trial(Setting(beta, t), (loss, loss), {}) for (t, beta), loss in losses.items()]
+    trials = [Trial(Setting(beta, t), (loss, loss), (9.0, 9.0), {}) for (t, beta), loss in losses.items()]
     task = Task()
     found = Calibration(10.0, trials, task.layer, Units(1.0, 1.0, None))
     assert found.best is trials[3]  # (4 + 3 + 4.5 + 1.5) / 2.25 is the least
+    assert found.others
+
+
+def test_where_nothing_is_learned_about_others_what_is_learned_itself_decides():
+    """Each instance has an input of its own, so that the network says nothing new of others."""
+    task = Task()
+    network = nn.Linear(32, 8, bias=False)
+    calm = 1e-6 * torch.ones(32, 32)  # so that others move at all
+    found = calibrate(task.layer, network(torch.eye(32) + calm), task.loss, **GRID)
+    assert not found.others
+    assert found.best.own_loss < 0.98 * found.before
+    assert "that of instances it did not learn from does not" in str(found)
 
 
 def test_moves_that_are_known_from_another_setting_change_nothing():
@@ -134,29 +150,25 @@ def test_nothing_changes_but_what_is_applied(num_samples):
     task.layer(task.net(task.x)).sum().backward()
     for parameter in task.net.parameters():
         parameter.grad = None
-    before = (
-        settings(task.layer.estimator),
-        [parameter.tolist() for parameter in task.net.parameters()],
-        str(task.layer.stats()),
-        task.layer.diagnostics(),
-        task.layer.generator.get_state(),
-        torch.get_rng_state(),
-        random.getstate(),
-        np.random.get_state()[1].tolist(),
-    )
+
+    def state():
+        return str(
+            (
+                settings(task.layer.estimator),
+                [parameter.tolist() for parameter in task.net.parameters()],
+                str(task.layer.stats()),
+                task.layer.diagnostics(),
+                task.layer.generator.get_state().tolist(),
+                torch.get_rng_state().tolist(),
+                random.getstate(),
+                np.random.get_state()[1].tolist(),
+            )
+        )
+
+    before = state()
     theta = task.net(task.x)
     calibrate(task.layer, theta, task.loss, **GRID)
-    after = (
-        settings(task.layer.estimator),
-        [parameter.tolist() for parameter in task.net.parameters()],
-        str(task.layer.stats()),
-        task.layer.diagnostics(),
-        task.layer.generator.get_state(),
-        torch.get_rng_state(),
-        random.getstate(),
-        np.random.get_state()[1].tolist(),
-    )
-    assert str(before) == str(after)
+    assert state() == before
     assert all(parameter.grad is None for parameter in task.net.parameters())
     task.loss(task.layer(theta)).backward()  # the graph is still there
 

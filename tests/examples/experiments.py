@@ -28,6 +28,14 @@ EXPERIMENTS = (
     Experiment("road_network", "roads", metrics=("exact", "optimal", "rank"), interrupt=2),
     Experiment("custom_solver", "custom", metrics=("exact_match", "value"), interrupt=2),
     Experiment("map_demo", "map", ("--gifs", "none"), metrics=("reached", "stays", "wrong"), interrupt=5),
+    Experiment(
+        "relational_inference",
+        "relations",
+        ("--method", "rooted,relaxed"),
+        ("accuracy", "precision", "recall"),
+        interrupt=5,
+    ),
+    Experiment("maze_planning", "mazes", metrics=("optimal", "walls", "expanded", "saved"), interrupt=5),
     Experiment("noise_study", "noise", quick=("--method", "exact,score"), metrics=("gap", "found"), interrupt=4),
     Experiment(
         "learning_to_explain",

@@ -5,6 +5,9 @@ import re
 
 import pytest
 
+from examples.common.methods import METHODS
+from examples.common.results import read_results
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -16,7 +19,8 @@ import pytest
         (["--seed", -1], "--seed: expected a whole number from 0 to .*, got '-1'"),
         (["--quick", "--beta", 0], "beta must be positive and finite, got 0.0"),
         (["--quick", "--workers", -2], "num_workers must be 0 .* got -2"),
-        (["--device", "abacus"], "--device abacus: "),
+        (["--device", "abacus"], "--device abacus: .*; leave it out to use the CPU"),
+        (["--device", "meta"], "--device meta: .*; leave it out to use the CPU"),
         (["--data", "nowhere"], "expected nowhere/12x12, .* found in nowhere: no such folder"),
         (["--write", "a", "--data", "b"], "leave out --data"),
         (["--method", "imle,magic"], "--method: unknown method 'magic'; expected all, or some of imle,aimle,"),
@@ -50,7 +54,7 @@ def test_road_network_says_what_is_wrong(call, arguments, message):
 
 def test_a_folder_that_cannot_be_made_is_found_before_the_training(call, tmp_path):
     (tmp_path / "file").touch()
-    code, _, errors = call("custom_solver", "--out", tmp_path / "file")
+    code, _, errors = call("custom_solver", "--out", tmp_path / "file" / "folder")
     assert code == 2
     assert len(errors) == 1
     assert "--out: cannot make the folder" in errors[0]
@@ -62,3 +66,48 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_the_training(call, m
     assert code == 2
     assert len(errors) == 1
     assert "--out: cannot write to the folder" in errors[0]
+
+
+def test_a_file_or_nothing_is_no_folder_for_results(call, tmp_path):
+    (tmp_path / "file").touch()
+    for given, message in ((tmp_path / "file", "got the file"), ("", "got none")):
+        code, _, errors = call("road_network", "--out", given)
+        assert code == 2
+        assert len(errors) == 1
+        assert message in errors[0]
+
+
+def test_quick_leaves_options_that_are_given_as_they_are(call, tmp_path):
+    code, _, _ = call("road_network", "--quick", "--epochs", 1)
+    assert code == 0
+    settings = read_results(tmp_path / "out" / "results.json").settings
+    assert (settings["epochs"], settings["places"]) == (1, 30)
+    code, _, errors = call("road_network", "--quick", "--places", 2)
+    assert (code, len(errors)) == (2, 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00v\x00", b"text"])
+def test_files_of_maps_that_are_damaged_are_named(call, tmp_path, content):
+    few = ("--train-maps", 3, "--test-maps", 2)
+    assert call("warcraft", *few, "--write", tmp_path / "maps")[0] == 0
+    (tmp_path / "maps" / "12x12" / "train_maps.npy").write_bytes(content)
+    code, _, errors = call("warcraft", *few, "--data", tmp_path / "maps")
+    assert (code, len(errors)) == (2, 1)
+    assert re.search(r"train_maps\.npy: expected an array of numbers as NumPy saves it", errors[0])
+
+
+def test_a_row_of_a_network_that_is_wrong_is_named(call, tmp_path, data_folder):
+    text = (data_folder / "roads_tntp" / "SiouxFalls_net.tntp").read_text().splitlines(keepends=True)
+    wrong = next(number for number, line in enumerate(text) if line.strip().startswith("1\t"))
+    text[wrong] = text[wrong].replace("1", "x", 1)
+    (tmp_path / "wrong_net.tntp").write_text("".join(text))
+    code, _, errors = call("road_network", "--tntp", tmp_path / "wrong_net.tntp")
+    assert (code, len(errors)) == (2, 1)
+    assert f"wrong_net.tntp, line {wrong + 1}: expected two numbers of nodes" in errors[0]
+
+
+def test_a_method_that_is_added_by_resume_stands_beside_those_before(call, tmp_path):
+    assert call("road_network", "--quick", "--epochs", 1, "--method", "imle")[0] == 0
+    assert call("road_network", "--quick", "--epochs", 1, "--method", "ste", "--resume")[0] == 0
+    rows = read_results(tmp_path / "out" / "results.json").rows
+    assert [row.method for row in rows if row.method in METHODS] == ["imle", "ste"]

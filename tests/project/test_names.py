@@ -22,7 +22,8 @@ from imle_solvers import (
     register_adapter, ste,
 )
 from imle_adapters import (
-    AssignmentAdapter, ILPAdapter, ILPSpec, MaxSpanningTreeAdapter, ShortestPathAdapter, TopKAdapter,
+    AssignmentAdapter, ILPAdapter, ILPSpec, MaxArborescenceAdapter, MaxSpanningTreeAdapter, ShortestPathAdapter,
+    TopKAdapter,
 )
 """
 """What users write, word for word."""

@@ -1,1 +1,1 @@
-"""Problems on graphs: networks, shortest paths, spanning trees."""
+"""Problems on graphs: networks, shortest paths, spanning trees, rooted ones."""

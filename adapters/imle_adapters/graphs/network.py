@@ -240,6 +240,25 @@ class Network:
             frontier = reached
         return hops
 
+    def origin(self) -> int:
+        """The only node that may lead to all others: where the last of many searches starts, each of unseen nodes."""
+        arcs = self.arcs()
+        seen = np.zeros(len(self.nodes), dtype=bool)
+        origin = 0
+        for start in range(len(self.nodes)):
+            if seen[start]:
+                continue
+            origin = start
+            seen[start] = True
+            waiting = [start]
+            while waiting:
+                tail = waiting.pop()
+                for head in arcs.heads[arcs.indptr[tail] : arcs.indptr[tail + 1]].tolist():
+                    if not seen[head]:
+                        seen[head] = True
+                        waiting.append(head)
+        return origin
+
     def components(self) -> int:
         """How many parts of an undirected graph have no edge between them."""
         root = list(range(len(self.nodes)))

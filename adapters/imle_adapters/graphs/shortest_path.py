@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from imle_adapters.graphs.graph_adapter import GraphAdapter
+from imle_adapters.graphs.instance_context import mask_rows, node_indices, refuse_blocked
 from imle_adapters.graphs.network import Network
-from imle_adapters.instances import IndexArray, as_mask, take
+from imle_adapters.instances import IndexArray, take
 from imle_solvers.adapter import (
     CLAMPED,
     Context,
@@ -20,7 +22,6 @@ from imle_solvers.adapter import (
     Sense,
     Shape,
     Solutions,
-    SolverAdapter,
 )
 from imle_solvers.errors import InputError
 from imle_solvers.layouts import GridLayout, Layout
@@ -47,7 +48,7 @@ class _Batch(NamedTuple):
     targets: NDArray[np.int64]  # (N,)
 
 
-class ShortestPathAdapter(SolverAdapter):
+class ShortestPathAdapter(GraphAdapter):
     """The cheapest path from a source to a target. Theta are costs, sense "min".
 
     On a NetworkX graph theta is (E,), the cost of each edge in the order of `edges`, and so is z: 1 for the edges of
@@ -243,16 +244,6 @@ class ShortestPathAdapter(SolverAdapter):
             self.exclusion = "blocked_edges=..., true where an edge may not be used"
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
 
-    @property
-    def nodes(self) -> list[Any]:
-        """The graph's nodes; (row, column), row by row, for grids."""
-        return self.network.nodes
-
-    @property
-    def edges(self) -> list[Any]:
-        """The graph's edges, (u, v), or (u, v, key) for multigraphs; theta's order, unless cells have the costs."""
-        return self.network.edges
-
     def layout(self, context: Context) -> Layout:
         """The grid of cells, or the graph, with the ends of the path and what is blocked."""
         source, target = (
@@ -263,24 +254,13 @@ class ShortestPathAdapter(SolverAdapter):
             steps = abs(self.network.heads.astype(np.int64) - self.network.tails)
             diagonal = bool((~np.isin(steps, (1, self.cells[1]))).any())
             return GridLayout(neighbourhood=8 if diagonal else 4, ends=ends, hidden=context.get("blocked"))
-        hidden = np.zeros(self.instance_shape, dtype=bool)
-        if "blocked_edges" in context:
-            hidden |= np.asarray(context["blocked_edges"]) != 0
-        if "blocked_nodes" in context:
-            nodes = np.asarray(context["blocked_nodes"]) != 0
-            hidden |= nodes[self.network.tails] | nodes[self.network.heads]
-        return self.network.layout(ends, hidden)
+        return self.network.layout(ends, self._hidden(context))
 
-    def theta_of(self, costs: Mapping[Any, Any]) -> NDArray[np.float64]:
-        """(E,) costs that are named by their edge, `{(u, v): cost}`, in theta's order.
-
-        Raises:
-            TypeError: no mapping.
-            ValueError: an edge that the graph lacks, or that has two costs, or none; or costs are those of cells.
-        """
+    def theta_of(self, values: Mapping[Any, Any]) -> NDArray[np.float64]:
+        """See `GraphAdapter`; a `ValueError`, too, where costs are those of cells."""
         if self.cells:
             raise ValueError(f"{self!r}: expected a graph with costs of edges; here theta is a cost for each cell")
-        return self.network.theta_of(costs)
+        return super().theta_of(values)
 
     def clamped(self, thetas: FloatArray, context: Context) -> NDArray[np.bool_] | None:
         """Which costs are solved as zero: those below it with `negative="clamp"`, unless blocked or without cycles."""
@@ -400,41 +380,18 @@ class ShortestPathAdapter(SolverAdapter):
     def _ends(self, name: str, default: int, rows: int, context: Context) -> NDArray[np.int64]:
         if name not in context:
             return np.full(rows, default)
-        given = np.asarray(context[name])
-        if given.shape != (rows,):
-            raise ValueError(f"{self!r}: expected {name} of shape {(rows,)}, one node an instance, got {given.shape}")
-        with np.errstate(invalid="ignore"):
-            index = given.astype(np.int64)
-        wrong = (index != given) | (index < 0) | (index >= len(self.nodes))
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise InputError(
-                f"{self!r}: expected {name} to be an index into the adapter's nodes, a whole number "
-                f"from 0 to {len(self.nodes) - 1}, got {given[row]}; look it up with adapter.nodes.index(node)",
-                row,
-            )
-        return index
+        return node_indices(context[name], name, rows, len(self.nodes), self)
 
     def _mask(self, name: str, rows: int, context: Context) -> NDArray[np.bool_]:
-        given, shape = np.asarray(context[name]), self.context[name]
+        shape = self.context[name]
         assert shape is not None
-        if given.shape != (rows, *shape):
-            raise ValueError(f"{self!r}: expected {name} of shape {(rows, *shape)}, got {given.shape}")
-        mask: NDArray[np.bool_] = np.ascontiguousarray(as_mask(given, name, self).reshape(rows, -1))
-        return mask
+        return mask_rows(context[name], name, rows, shape, self)
 
     def _refuse_blocked_ends(
         self, blocked: NDArray[np.bool_], sources: NDArray[np.int64], targets: NDArray[np.int64]
     ) -> None:
         for name, ends in (("source", sources), ("target", targets)):
-            wrong = blocked[np.arange(len(ends)), ends]
-            if wrong.any():
-                row = int(np.argmax(wrong))
-                raise InputError(
-                    f"{self!r}: expected a mask that leaves the {name} open, got one that blocks "
-                    f"{self.nodes[ends[row]]!r}; clear it in the mask, or choose another {name}",
-                    row,
-                )
+            refuse_blocked(blocked, name, ends, self.nodes, self)
 
     def __repr__(self) -> str:
         if self.cells:

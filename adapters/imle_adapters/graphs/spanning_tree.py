@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imle_adapters.graphs.graph_adapter import GraphAdapter
 from imle_adapters.graphs.network import Network
 from imle_adapters.instances import IndexArray, take
-from imle_solvers.adapter import Context, FloatArray, IsBinary, Parallelism, Sense, Shape, Solutions, SolverAdapter
-from imle_solvers.layouts import Layout
+from imle_solvers.adapter import Context, FloatArray, IsBinary, Parallelism, Sense, Shape, Solutions
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -25,7 +24,7 @@ _SPARSEST = 8
 """Pairs of nodes for each edge up to which Prim's algorithm, which looks at all pairs, is the fastest."""
 
 
-class MaxSpanningTreeAdapter(SolverAdapter):
+class MaxSpanningTreeAdapter(GraphAdapter):
     """The spanning tree of greatest total score. Theta are scores, sense "max".
 
     Theta is (E,), the score of each edge in the order of `edges`, and so is z: 1 for the n - 1 edges of the tree, else
@@ -96,7 +95,7 @@ class MaxSpanningTreeAdapter(SolverAdapter):
     def _describe(self, network: Network, forest: bool, backend: Backend) -> None:
         if backend not in _BACKENDS:
             raise ValueError(f"expected backend to be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
-        self.network: Network = network
+        self.network = network
         if self.network.directed:
             raise ValueError(
                 "expected an undirected graph, got a directed one; spanning trees follow edges both ways, so pass "
@@ -112,29 +111,6 @@ class MaxSpanningTreeAdapter(SolverAdapter):
         self.instance_shape: Shape = (len(self.network.tails),)
         self.num_ones: float | None = len(self.network.nodes) - components
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
-
-    @property
-    def nodes(self) -> list[Any]:
-        """The graph's nodes."""
-        return self.network.nodes
-
-    @property
-    def edges(self) -> list[Any]:
-        """The graph's edges in theta's order, (u, v), or (u, v, key) for multigraphs."""
-        return self.network.edges
-
-    def layout(self, context: Context) -> Layout:
-        """The graph."""
-        return self.network.layout()
-
-    def theta_of(self, scores: Mapping[Any, Any]) -> NDArray[np.float64]:
-        """(E,) scores that are named by their edge, `{(u, v): score}`, in theta's order.
-
-        Raises:
-            TypeError: no mapping.
-            ValueError: an edge that the graph lacks, or that has two scores, or none.
-        """
-        return self.network.theta_of(scores)
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for scores of which a sum might not be finite."""

@@ -1,0 +1,1 @@
+"""Neural relational inference: which particles interact, from how they move."""
