@@ -186,5 +186,7 @@ def write(run: Run, prepared: Prepared, model: Explainer, method: str, metrics: 
         f"{metrics['random_f1']:.2f}."
     )
     file = run.options.out / f"{method}.html"
-    write_page(file, f"Learning to explain: {corpus.name}", summary, explained, run.options.shown)
+    title = f"Learning to explain: {corpus.name}"
+    shown = run.options.shown
+    write_page(file, title, summary, explained, shown, planted=corpus.planted, rated=not labels)
     print(f"page: {file}")

@@ -132,6 +132,13 @@ def test_page(tmp_path):
     fewer = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert re.findall(r"<b>(\d+%)</b>", fewer) == ["100%", "0%"]
     assert "2 of 3 texts are shown" in fewer
+    assert "by people" in fewer
+    assert "struck out" in fewer
+    write_page(tmp_path / "page.html", "A", "B.", explained, shown=2, planted=True, rated=True)
+    planted = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "planted, not chosen" in planted
+    assert "people" not in planted
+    assert "struck out" not in planted
 
 
 def options_of(monkeypatch, tmp_path, *arguments):
