@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import networkx as nx
 import numpy as np
@@ -63,7 +63,9 @@ def metrics_of(found: Sequence[Tensor], batches: Sequence[Batch], trees: Trees) 
         exact.append((arcs == true).flatten(1).all(1))
         valid.append(are_trees(arcs, batch, trees))
     shares = {"exact": exact, "trees": valid}
-    return {"attachment": 2 * right / total} | {name: torch.cat(each).double().mean().item() for name, each in shares.items()}
+    return {"attachment": 2 * right / total} | {
+        name: torch.cat(each).double().mean().item() for name, each in shares.items()
+    }
 
 
 @torch.no_grad()
@@ -74,8 +76,8 @@ def evaluate(scorer: Scorer, batches: Sequence[Batch], trees: Trees, *, cut: boo
         scorer: of arcs.
         batches: held-out sentences.
         trees: the layers.
-        cut: whether undirected edges are there by the sign of their score, as a loss on each edge has it; where they are
-            not, there is no parse without the solver.
+        cut: whether undirected edges are there by the sign of their score, as a loss on each edge has it; where they
+            are not, there is no parse without the solver.
     """
     scorer.eval()
     scores = [scorer(batch) for batch in batches]

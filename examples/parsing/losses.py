@@ -9,15 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from examples.common.methods import METHODS, PASSING_ON, make_estimator, make_loss
+from examples.common.methods import make_estimator, make_loss
 from examples.parsing.sentences import Batch
 from examples.parsing.trees import Trees
-from imle_solvers import Relative
+from imle_solvers import Gumbel, Relative
 
 PLAIN = "none"
 """The method without a solver: cross-entropy of each word's head, or of each edge."""
-
-ALL = (*METHODS, PLAIN)
 
 
 class Loss(Protocol):
@@ -34,11 +32,18 @@ def make_trees(method: str, options: argparse.Namespace) -> Trees:
     """
     if method == PLAIN:
         return Trees(options.trees)
-    estimator = make_estimator(method, beta=Relative(options.beta), temperature=options.temperature)
+    estimator = make_estimator(
+        method,
+        beta=Relative(options.beta),
+        temperature=options.temperature,
+        noise=Gumbel(),  # the same for trees of all sizes, and of the scale of scores that are logits
+        density=Gumbel(),
+    )
     return Trees(options.trees, estimator)
 
 
 def wrong(found: Tensor, true: Tensor) -> Tensor:
+    """(b,) how many edges are wrong, of (b, E) zeros and ones; of means, the sum of squares."""
     return (found - true).square().sum(1)
 
 
@@ -74,7 +79,9 @@ def of_edges(trees: Trees) -> Loss:
         total = scores.new_zeros(())
         for part in trees.parts(batch):
             target = true[part.rows][:, part.tails, part.heads]
-            total = total + functional.binary_cross_entropy_with_logits(trees.theta(scores, part), target, reduction="sum")
+            total = total + functional.binary_cross_entropy_with_logits(
+                trees.theta(scores, part), target, reduction="sum"
+            )
         return total / len(batch.lengths)
 
     return loss

@@ -37,7 +37,9 @@ class Scorer(nn.Module):
         """(B, L + 1, L + 1), [h, d] the score of h as the head of d, whatever the other sentences of the batch are."""
         words = batch.words
         if self.training:
-            words = words.masked_fill((torch.rand_like(words, dtype=torch.float) < self.dropout) & (words > UNKNOWN), UNKNOWN)
+            words = words.masked_fill(
+                (torch.rand_like(words, dtype=torch.float) < self.dropout) & (words > UNKNOWN), UNKNOWN
+            )
         seen = self._drop(self.embedding(words))
         if self.context is not None:
             packed = pack_padded_sequence(seen, batch.lengths + 1, batch_first=True, enforce_sorted=False)

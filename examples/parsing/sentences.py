@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -45,14 +44,13 @@ class Batch(NamedTuple):
         return places <= self.lengths.to(places.device).unsqueeze(1)
 
 
-def make_vocabulary(sentences: Iterable[Sentence], rarest: int) -> dict[str, int]:
-    """Numbers of words in lower case that occur so often or more; the others are unknown."""
-    counts = Counter(word.lower() for sentence in sentences for word in sentence.words)
-    known = [word for word, count in counts.items() if count >= rarest]
+def make_vocabulary(sentences: Iterable[Sentence]) -> dict[str, int]:
+    """Numbers of the words that occur, in lower case."""
+    known = dict.fromkeys(word.lower() for sentence in sentences for word in sentence.words)
     return {word: number for number, word in enumerate(known, start=UNKNOWN + 1)}
 
 
-def make_batch(sentences: Sequence[Sentence], vocabulary: dict[str, int], device: str) -> Batch:
+def make_batch(sentences: Sequence[Sentence], vocabulary: Mapping[str, int], device: str) -> Batch:
     """Pads sentences to the longest."""
     lengths = torch.tensor([len(sentence.words) for sentence in sentences])
     words = torch.full((len(sentences), int(lengths.max()) + 1), PAD)

@@ -1,8 +1,9 @@
 """Trees over sentences by solver layers: rooted ones over heads, and ones without direction.
 
 How sentences of different length share a batch differs. `MaxArborescenceAdapter` is told which words are not there
-(`blocked_nodes`), so that a layer for the longest takes all of a batch. `MaxSpanningTreeAdapter` takes no context; there is
-a layer for each length, which takes the sentences of that length. Both are exact: no score stands for what is not there.
+(`blocked_nodes`), so that a layer for the longest takes all of a batch. `MaxSpanningTreeAdapter` takes no context, so
+there is a layer for each length, which takes the sentences of that length. Both are exact: no score stands for what is
+not there.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Part(NamedTuple):
 class Trees:
     """The layers, made as lengths come up, with one estimator for all.
 
-    Matrices of arcs are (B, L + 1, L + 1), place 0 is the root. Of rooted trees [h, d] is one where h is the head of d; of
-    undirected ones [u, v], u < v, where one is the head of the other, and the root has no edge.
+    Matrices of arcs are (B, L + 1, L + 1), place 0 is the root. Of rooted trees [h, d] is one where h is the head of d;
+    of undirected ones [u, v], u < v, where one is the head of the other, and the root has no edge.
 
     Args:
         kind: "rooted" or "undirected".
