@@ -49,21 +49,17 @@ def generate(count: int, seed: int, *, held_out: bool) -> list[Sentence]:
     found: dict[Sentence, None] = {}
     while len(found) < count:
         sentence = _finish(_clause(rng, DEPTH))
-        pairs = _pairs(sentence)
-        if len(sentence.words) <= LONGEST and held_out == any(_is_held_out(*pair) for pair in pairs):
+        if len(sentence.words) <= LONGEST and held_out == bool(held_out_pairs(sentence)):
             found[sentence] = None
     return list(found)
 
 
-def _pairs(sentence: Sentence) -> list[tuple[str, str]]:
-    """Nouns after "with", each with the word it belongs to."""
+def held_out_pairs(sentence: Sentence) -> list[tuple[str, str]]:
+    """Nouns after "with", each after the word it belongs to, of the pairs that only held-out sentences have."""
     words, heads = sentence
     nouns = [head for word, head in zip(words, heads, strict=True) if word == "with"]
-    return [(words[heads[noun - 1] - 1], words[noun - 1]) for noun in nouns]
-
-
-def _is_held_out(head: str, noun: str) -> bool:
-    return zlib.crc32(f"{head} {noun}".encode()) % 1000 < 1000 * HELD_OUT
+    pairs = [(words[heads[noun - 1] - 1], words[noun - 1]) for noun in nouns]
+    return [pair for pair in pairs if zlib.crc32(" ".join(pair).encode()) % 1000 < 1000 * HELD_OUT]
 
 
 def _finish(phrase: Phrase) -> Sentence:

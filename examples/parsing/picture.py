@@ -80,9 +80,9 @@ def draw(shown: Sequence[Shown], data: Data, results: Results, kind: str) -> Fig
     figure = Figure(figsize=(2 + 0.62 * widest, 1.75 * lines + 3.6), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.75 * lines, 3.6))[:, 0]
     panels = iter(above.subplots(lines, 1, squeeze=False)[:, 0])
-    for index in chosen:
+    for number, index in enumerate(chosen, start=1):
         sentence = sentences[index]
-        _draw_tree(next(panels), sentence, true[index], true[index], "true", rooted=rooted)
+        _draw_tree(next(panels), sentence, true[index], true[index], f"sentence {number}, true", rooted=rooted)
         for each in shown:
             found = each.arcs[index]
             right, count = (found & true[index]).sum(), true[index].sum()
@@ -137,8 +137,8 @@ def _draw_tree(
         if not right:
             axes.plot(*middle, "x", color=WRONG, markersize=7, markeredgewidth=2)
     axes.set(xlim=(0.4, words + 0.6), ylim=(0, top), yticks=[])
-    axes.set_xticks(range(1, words + 1), sentence.words, fontsize=9)
-    axes.tick_params(length=0)
+    axes.set_xticks(range(1, words + 1), sentence.words, fontsize=9, va="baseline")
+    axes.tick_params(length=0, pad=11)
     axes.spines[:].set_visible(False)
     axes.set_title(title, loc="left", fontsize=9, pad=2)
 
