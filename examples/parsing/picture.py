@@ -87,7 +87,8 @@ def draw(shown: Sequence[Shown], data: Data, results: Results, kind: str) -> Fig
             found = each.arcs[index]
             right, count = (found & true[index]).sum(), true[index].sum()
             by = "without a solver" if each.method == PLAIN else f"solver layer ({each.method})"
-            text = f"{by}: {right} of {count} right" + ("" if each.trees[index] else "; not a tree")
+            wrong = (found & ~true[index]).sum()
+            text = f"{by}: {right} of {count} found, {wrong} wrong" + ("" if each.trees[index] else "; not a tree")
             _draw_tree(next(panels), sentence, found, true[index], text, rooted=rooted)
     which = (
         "The first short held-out sentences that are parsed in different ways" if differing else "Held-out sentences"
