@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 
 EXPERIMENTS := $(patsubst examples/%/main.py,%,$(wildcard examples/*/main.py))
 
-.PHONY: help $(EXPERIMENTS) roads custom map noise explain vae relations mazes results test quick check wheel bench bench-parts clean
+.PHONY: help $(EXPERIMENTS) roads custom map noise explain vae relations mazes results test test-frontends quick check wheel bench bench-parts clean
 
 help:
 	@echo "make warcraft   train the Warcraft example, results in runs/warcraft"
@@ -24,6 +24,7 @@ help:
 	@echo "                and with options: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
 	@echo "make results    make docs/results.md of docs/results; ARGS=\"runs/warcraft\" stores that run first"
 	@echo "make test       all tests"
+	@echo "make test-frontends  the tests of other front ends than PyTorch's: JAX"
 	@echo "make quick      the tests that take no more than a few seconds each"
 	@echo "make check      linter, formatter, types and whether all that is public has one, import contracts"
 	@echo "make wheel      build wheel and sdist, and try the wheel in an empty environment"
@@ -50,6 +51,9 @@ results: $(VENV)/.examples
 test: $(VENV)/.dev
 	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile
 
+test-frontends: $(VENV)/.frontends
+	$(RUN) -m pytest tests/jax tests/host tests/project/test_readme.py
+
 quick: $(VENV)/.dev
 	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow"
 
@@ -72,6 +76,7 @@ bench-parts: $(VENV)/.bench
 	$(RUN) benchmarks/bench_dispatch.py
 	$(RUN) benchmarks/bench_noise.py
 	$(RUN) benchmarks/bench_layer.py
+	$(RUN) benchmarks/bench_frontends.py
 	$(RUN) benchmarks/bench_diagnostics.py
 	$(RUN) benchmarks/bench_ilp.py
 	$(RUN) benchmarks/bench_training.py
@@ -96,6 +101,10 @@ $(VENV)/.examples: $(VENV)/.made pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	$(RUN) -m pip install --quiet -c constraints.txt -e ".[examples,dev]"
+	touch $@
+
+$(VENV)/.frontends: $(VENV)/.made pyproject.toml constraints.txt
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[examples,dev,jax]"
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.made pyproject.toml constraints.txt

@@ -191,10 +191,30 @@ class Estimator(nn.Module):
 
     def forward(self, theta: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
         """Samples of solutions, (B, S, *solution_shape), differentiable in theta, (B, *instance_shape)."""
-        if sampling.perturb and self.num_marginal_samples > 1:
-            sampling = replace(sampling, group=sampling.group * self.num_marginal_samples)
-        samples: Tensor = _Estimate.apply(theta, self, solve, sampling)  # type: ignore[no-untyped-call]
+        samples: Tensor = _Estimate.apply(theta, self, solve, self._grouped(sampling))  # type: ignore[no-untyped-call]
         return samples
+
+    @torch.no_grad()
+    def pull_back(self, theta: Tensor, dz: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
+        """dL/dtheta of a forward pass of which nothing was kept: it is run again, with the same noise.
+
+        Args:
+            theta: (B, *instance_shape).
+            dz: (B, S, *solution_shape), the gradient in what `forward` returned.
+            solve: first gives the solutions that the forward pass had, without solving.
+            sampling: with a generator in the state that the forward pass found it in.
+        """
+        sampling = self._grouped(sampling)
+        scores = _turned(theta, solve)
+        _, saved = self.draw(scores, solve, sampling)
+        saved = tuple(scores if tensor is SCORES else tensor for tensor in saved)
+        return _turned(self.gradient(saved, _to_draws(dz, sampling), solve, sampling), solve)
+
+    def _grouped(self, sampling: Sampling) -> Sampling:
+        """Each sample is the mean of so many draws more."""
+        if sampling.perturb and self.num_marginal_samples > 1:
+            return replace(sampling, group=sampling.group * self.num_marginal_samples)
+        return sampling
 
 
 class _Estimate(torch.autograd.Function):
@@ -214,8 +234,7 @@ class _Estimate(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dz: Tensor) -> tuple[Tensor, None, None, None]:
-        if ctx.sampling.group > 1 and ctx.sampling.average:
-            dz = dz.repeat_interleave(ctx.sampling.group, dim=1)
+        dz = _to_draws(dz, ctx.sampling)
         watch = ctx.sampling.watch
         if watch is not None:
             watch.downstream(dz)
@@ -228,6 +247,11 @@ class _Estimate(torch.autograd.Function):
 def _turned(theta: Tensor, solve: Solve) -> Tensor:
     """Between theta's sense and max form."""
     return -theta if solve.sign < 0 else theta
+
+
+def _to_draws(dz: Tensor, sampling: Sampling) -> Tensor:
+    """The gradient in samples -> that in their draws."""
+    return dz.repeat_interleave(sampling.group, dim=1) if sampling.group > 1 and sampling.average else dz
 
 
 def _take_saved(ctx: Any) -> Saved:

@@ -136,11 +136,17 @@ class PerturbAndMAP(Estimator):
         """
         if not self._is_relative():
             return None
+        if self.theta_scale is not None and self._is_fixed():
+            return self.theta_scale.to(scores) / deviation(distribution)
         scale = spread(scores, 1).mean()
         if self.theta_scale is not None:
             fixed = self.theta_scale.to(scale)
             scale = torch.where(fixed > 0, fixed, scale)
         return scale / deviation(distribution)
+
+    def _is_fixed(self) -> bool:
+        """Whether the scale is known to be fixed; on a GPU, which would have to be waited for, it is not known."""
+        return self.theta_scale is not None and self.theta_scale.device.type == "cpu" and bool(self.theta_scale > 0)
 
     @torch.no_grad()
     def fix_scale(self, theta: Tensor) -> None:
@@ -148,13 +154,19 @@ class PerturbAndMAP(Estimator):
 
         Ranks of `torch.distributed` are not asked for theirs: one that has no part in this pass would be waited for.
         """
-        if not self._is_relative() or theta.numel() == 0:
+        if not self._is_relative() or theta.numel() == 0 or self._is_fixed():
             return
         if self.theta_scale is None:
             self.theta_scale = torch.zeros((), device=theta.device)
         # Without a look at what it holds, for which a GPU would have to be waited for.
         new = spread(theta, 1).mean().clamp(max=torch.finfo(torch.float32).max).to(self.theta_scale)
         self.theta_scale.copy_(torch.where(self.theta_scale > 0, self.theta_scale, new))
+
+    def awaits_scale(self) -> bool:
+        """Whether there is noise of a relative temperature, whose scale no batch has fixed yet."""
+        if self.noise is None or not self._is_relative():
+            return False
+        return not self._is_fixed()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         if self.theta_scale is not None:  # older checkpoints have none

@@ -53,6 +53,7 @@ class BatchSolver:
 
     Attributes:
         watch: who looks on, for diagnostics; None: nobody.
+        unproven: (B,), of the last solve, which instances have a solution that need not be optimal; None: none has.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class BatchSolver:
         self._clamping = clamping
         self._report: Report | None = None
         self.watch: Observation | None = None
+        self.unproven: NDArray[np.bool_] | None = None
         self.num_ones: float | None = adapter.num_ones
         self.sign = -1 if adapter.sense == "min" else 1
         self.alike: bool = not context  # all instances have the same feasible solutions
@@ -281,6 +283,7 @@ class BatchSolver:
         """Which rows are to be used, None for all; raises where the policy says so."""
         self._stats.batches += 1
         self._stats.instances += len(statuses)
+        self.unproven = None
         if not np.count_nonzero(statuses):  # the usual case, and OPTIMAL is 0
             self._stats.statuses[Status.OPTIMAL] += len(statuses)
             return None
@@ -288,6 +291,7 @@ class BatchSolver:
         self._stats.statuses.update({status: int(counts[status]) for status in Status if counts[status]})
         if counts[Status.FEASIBLE]:
             self.proven = self.binary = False  # nothing follows for the target from a solution that need not be optimal
+            self.unproven = (statuses == Status.FEASIBLE).reshape(-1, samples).any(1)
         accepted = {Status.OPTIMAL, Status.FEASIBLE} if self._on_failure == "keep" else {Status.OPTIMAL}
         ok = np.isin(statuses, list(accepted))
         if ok.all():

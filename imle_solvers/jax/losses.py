@@ -1,0 +1,123 @@
+"""Losses that know the solver, for JAX: those of `imle_solvers.losses`, run on the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imle_solvers import losses as on_host
+from imle_solvers.arguments import explain_arguments
+from imle_solvers.host.arrays import stand_in
+from imle_solvers.jax.arguments import Array, batched, context_of, theta_of, words_of
+from imle_solvers.jax.callbacks import losses
+from imle_solvers.jax.front_end import Solver
+from imle_solvers.jax.state import State
+from imle_solvers.losses.common import Reduction, check_target, checked_reduction
+
+
+@explain_arguments()
+class FenchelYoungLoss:
+    """The Fenchel-Young loss of the perturbed maximum, see `imle_solvers.FenchelYoungLoss`.
+
+    Args:
+        solve: made by `imle_solvers.jax.solver`, with an estimator that perturbs theta.
+        num_samples: draws for each instance.
+        reduction: "mean" over the batch, "sum", or "none" for (B,).
+
+    Raises:
+        TypeError: no solver, or an estimator that has no noise to draw.
+        ValueError: `num_samples` below one, an unknown reduction, solutions of another shape, noise at temperature 0.
+    """
+
+    def __init__(self, solve: Solver, num_samples: int = 10, reduction: Reduction = "mean") -> None:
+        _check_solver("FenchelYoungLoss", solve)
+        self.solve = solve
+        self.num_samples = num_samples
+        self.reduction = checked_reduction(reduction)
+        self._loss = on_host.FenchelYoungLoss(solve.plan.layer, num_samples, "none")
+
+    def __call__(self, theta: Any, target: Any, key: Any, /, *, state: State | None = None, **context: Any) -> Array:
+        """The loss.
+
+        Args:
+            theta: (B, *instance_shape), or one (*instance_shape).
+            target: the solutions to learn, of theta's shape.
+            key: one of `jax.random`.
+            state: see `Solver.init`.
+            **context: per-instance arrays for the adapter.
+
+        Returns:
+            A scalar, or (B,).
+
+        Raises:
+            TypeError, ValueError: theta, target or key is none, or of the wrong shape.
+        """
+        theta, target = theta_of(theta), theta_of(target)
+        check_target(stand_in(theta.shape), stand_in(target.shape))
+        return _reduced(self, self._loss, theta, (target,), words_of(key), context, state)
+
+
+@explain_arguments()
+class SPOPlusLoss:
+    """The SPO+ loss, see `imle_solvers.SPOPlusLoss`, whose errors and warnings about solutions it has, too.
+
+    Args:
+        solve: made by `imle_solvers.jax.solver`.
+        reduction: "mean" over the batch, "sum", or "none" for (B,).
+
+    Raises:
+        TypeError: no solver.
+        ValueError: an unknown reduction, solutions of another shape.
+    """
+
+    def __init__(self, solve: Solver, reduction: Reduction = "mean") -> None:
+        _check_solver("SPOPlusLoss", solve)
+        self.solve = solve
+        self.reduction = checked_reduction(reduction)
+        self._loss = on_host.SPOPlusLoss(solve.plan.layer, "none")
+
+    def __call__(self, theta: Any, truth: Any, solution: Any = None, **context: Any) -> Array:
+        """The loss.
+
+        Args:
+            theta: (B, *instance_shape), or one (*instance_shape), predicted costs or scores.
+            truth: the true ones, of theta's shape.
+            solution: their optimum, of that shape; None: it is solved for.
+            **context: per-instance arrays for the adapter.
+
+        Returns:
+            A scalar, or (B,).
+
+        Raises:
+            TypeError, ValueError: theta, truth or solution is none, or of the wrong shape.
+        """
+        theta = theta_of(theta)
+        others = tuple(theta_of(each) for each in (truth, solution) if each is not None)
+        for name, other in zip(("truth", "solution"), others, strict=False):
+            check_target(stand_in(theta.shape), stand_in(other.shape), name)
+        return _reduced(self, self._loss, theta, others, None, context, None)
+
+
+def _check_solver(loss: str, solve: Any) -> None:
+    if not isinstance(solve, Solver):
+        raise TypeError(f"{loss}: expected a solver, got {solve!r}; make one by imle_solvers.jax.solver(adapter)")
+
+
+def _reduced(
+    loss: FenchelYoungLoss | SPOPlusLoss,
+    on_layer: on_host.FenchelYoungLoss | on_host.SPOPlusLoss,
+    theta: Array,
+    others: tuple[Array, ...],
+    words: Array | None,
+    context: dict[str, Any],
+    state: State | None,
+) -> Array:
+    plan = loss.solve.plan
+    batch, given, single = batched(plan, theta, context_of(context))
+    if single:
+        others = tuple(other[None] for other in others)
+    values = losses(plan, on_layer, batch, others, words, given, state)
+    if loss.reduction == "none":
+        values = values[0] if single else values
+    else:
+        values = values.mean() if loss.reduction == "mean" else values.sum()
+    return values.astype(theta.dtype)

@@ -1,0 +1,97 @@
+"""State of estimators comes with a call, and goes with its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from imle_adapters import ShortestPathAdapter
+from imle_solvers import AIMLE, SolverLayer
+
+jax = pytest.importorskip("jax", reason="needs jax: make test-frontends")
+jnp = jax.numpy
+
+import imle_solvers.jax  # noqa: E402
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture
+def solve():
+    return imle_solvers.jax.solver(ShortestPathAdapter.grid(4, 5), estimator=AIMLE(), num_workers=0)
+
+
+@pytest.fixture
+def step(solve, batch):
+    def loss(theta, state, key):
+        return (solve(theta, key, state=state) * batch[1]).sum()
+
+    return jax.jit(jax.grad(loss, argnums=(0, 1)))
+
+
+def values(state):
+    return {name: float(value.astype(np.float64).sum()) for name, value in state.items()}
+
+
+def test_many_steps_are_those_of_a_layer(solve, step, batch):
+    """Float32 alone would lose AIMLE's steps, and with them the bits."""
+    layer = SolverLayer(ShortestPathAdapter.grid(4, 5), estimator=AIMLE(), num_workers=0)
+    state = solve.init()
+    for i in range(20):
+        key = jax.random.fold_in(KEY, i)
+        gradient, moved = step(batch[0], state, key)
+        state = solve.advance(state, moved)
+        leaf = torch.from_numpy(batch[0].copy()).requires_grad_()
+        layer.generator = solve.generator(key)
+        (layer(leaf) * torch.from_numpy(batch[1])).sum().backward()
+        np.testing.assert_array_equal(gradient, leaf.grad.numpy())
+    ours = values(jax.tree.map(np.asarray, state))
+    assert ours.pop("passes") == 0
+    assert ours == pytest.approx({name: float(buffer) for name, buffer in layer.estimator.named_buffers()}, rel=1e-13)
+    assert ours["beta"] != 2.0
+    assert float(solve.estimator.beta) == 2.0  # nothing stays on the host
+
+
+def test_a_run_that_goes_on_from_a_saved_state_is_the_same(solve, step, batch):
+    state = solve.advance(solve.init(batch[0]), step(batch[0], solve.init(batch[0]), KEY)[1])
+    saved = jax.tree.map(np.asarray, state)
+    again = imle_solvers.jax.solver(ShortestPathAdapter.grid(4, 5), estimator=AIMLE(), num_workers=0)
+    key = jax.random.key(1)
+    expected = step(batch[0], state, key)
+    restored = jax.grad(lambda theta, state: (again(theta, key, state=state) * batch[1]).sum(), argnums=(0, 1))(
+        batch[0], saved
+    )
+    jax.tree.map(np.testing.assert_array_equal, expected, restored)
+
+
+def test_several_passes_have_the_mean_of_their_states_and_none_leaves_it(solve, batch):
+    state = solve.init(batch[0])
+    keys = jax.random.split(KEY, 3)
+
+    def loss(state, key):
+        return (solve(batch[0], key, state=state) * batch[1]).sum()
+
+    single = [jax.tree.map(np.asarray, solve.advance(state, jax.grad(loss)(state, key))) for key in keys]
+    together = jax.grad(lambda state: jax.vmap(lambda key: loss(state, key))(keys).sum())(state)
+    summed = jax.grad(lambda state: sum(loss(state, key) for key in keys))(state)
+    for moved in (together, summed, jax.tree.map(lambda leaf: leaf / 3, summed)):
+        after = values(jax.tree.map(np.asarray, solve.advance(state, moved)))
+        for name in ("beta", "norm"):
+            assert after[name] == pytest.approx(np.mean([values(each)[name] for each in single]), rel=1e-6)
+    none = solve.advance(state, jax.tree.map(jnp.zeros_like, state))
+    jax.tree.map(np.testing.assert_array_equal, none, state)
+
+
+def test_the_scale_of_noise_comes_with_the_state_or_of_the_first_batch(batch):
+    adapter = ShortestPathAdapter.grid(4, 5)
+    first, second = (imle_solvers.jax.solver(adapter, num_workers=0, num_samples=8) for _ in range(2))
+    state = second.init()
+    jax.grad(lambda theta: first(theta, KEY).sum())(batch[0])
+    moved = jax.grad(lambda state: second(batch[0], KEY, state=state).sum())(state)
+    state = second.advance(state, moved)
+    assert values(jax.tree.map(np.asarray, state))["theta_scale"] == float(first.estimator.theta_scale) > 0
+    assert float(second.estimator.theta_scale) == 0
+    other = batch[0] * 10  # the scale stays that of the first
+    np.testing.assert_array_equal(first(other, KEY), second(other, KEY, state=state))
+    assert (first(other, KEY) != second(other, KEY)).any()
