@@ -22,11 +22,13 @@ def read_conllu(file: Path, *, one_root: bool = False) -> list[Sentence]:
             have more now and then.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is not such a file, or heads form no tree; says in one line where, what was expected, what came.
+        ValueError: it cannot be read, or is no such file, or heads form no tree; says in one line where, what was
+            expected, what came.
     """
     try:
         text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{file}: expected a file in CoNLL-U: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{file}: expected text in UTF-8, got the byte {error.object[error.start]:#04x} at {error.start}"

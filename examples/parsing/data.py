@@ -31,7 +31,7 @@ def load(options: argparse.Namespace, seed: int) -> Data:
     """Generates sentences, or reads those of files; without a file of held-out ones the last tenth of the other is.
 
     Raises:
-        OSError, ValueError: see `read_conllu`; a file has too few sentences.
+        ValueError: see `read_conllu`; there is no sentence with a choice of heads to learn from, or to be judged by.
     """
     if options.conllu:
         train = read_conllu(options.conllu, one_root=options.trees == "undirected")
@@ -40,15 +40,13 @@ def load(options: argparse.Namespace, seed: int) -> Data:
         else:
             count = max(1, len(train) // 10)
             train, test = train[:-count], train[-count:]
-        if not train:
-            raise ValueError(
-                f"{options.conllu}: expected two sentences or more, one to be held out, got 1; or give --conllu-test"
-            )
+        for file, sentences in ((options.conllu, train), (options.conllu_test or options.conllu, test)):
+            if all(len(sentence.words) < 2 for sentence in sentences):
+                which = "to learn from" if sentences is train else "held out"
+                raise ValueError(f"{file}: expected a sentence of two words or more {which}, got none")
     else:
         train = generate(options.sentences, seed, held_out=False)
         test = generate(options.test, seed, held_out=True)
-    if options.trees == "undirected" and max(len(sentence.words) for sentence in test) == 1:
-        raise ValueError("expected a held-out sentence of two words or more, got none")
     vocabulary = make_vocabulary(train)
     by_length = sorted(test, key=lambda sentence: len(sentence.words))
     parts = [by_length[start : start + TOGETHER] for start in range(0, len(test), TOGETHER)]

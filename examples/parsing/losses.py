@@ -52,7 +52,7 @@ def of_trees(method: str, trees: Trees, samples: int) -> Loss:
 
     def loss(scores: Tensor, batch: Batch) -> Tensor:
         true = trees.true(batch)
-        total = scores.new_zeros(())
+        total = 0 * scores.sum()  # which has a gradient, also where all sentences are of one word
         for part in trees.parts(batch):
             of_part = make_loss(method, part.layer, wrong, samples=samples)
             target = true[part.rows][:, part.tails, part.heads]
@@ -76,7 +76,7 @@ def of_edges(trees: Trees) -> Loss:
 
     def loss(scores: Tensor, batch: Batch) -> Tensor:
         true = trees.true(batch)
-        total = scores.new_zeros(())
+        total = 0 * scores.sum()  # which has a gradient, also where all sentences are of one word
         for part in trees.parts(batch):
             target = true[part.rows][:, part.tails, part.heads]
             total = total + functional.binary_cross_entropy_with_logits(

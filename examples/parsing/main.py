@@ -37,7 +37,7 @@ def main() -> None:
         for method in options.methods:
             make_trees(method, options)  # says what is wrong with options
         data = {seed: load(options, seed) for seed in seeds_of(options)}
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         parser.error(str(error))
     run = Run(
         parser,

@@ -155,7 +155,7 @@ def test_words_and_heads_are_read(tmp_path, written):
 
 
 MALFORMED = {
-    "nothing": (None, "No such file"),
+    "nothing": (None, "expected a file in CoNLL-U: No such file"),
     "empty": ("", "expected sentences in CoNLL-U, found none"),
     "comments": ("# text = a\n\n", "expected sentences in CoNLL-U, found none"),
     "encoding": (WHOLE.encode("latin-1"), "expected text in UTF-8, got the byte 0xe4 at"),
@@ -199,6 +199,27 @@ def test_several_roots_are_no_undirected_tree(call, tmp_path):
     code, _, errors = call("parsing", "--quick", "--conllu", path, "--trees", "undirected")
     assert (code, len(errors)) == (2, 1)
     assert "own.conllu, line 1: expected one word with HEAD 0 in the sentence, got 2" in errors[0]
+
+
+def test_files_need_a_sentence_of_two_words(call, tmp_path):
+    path, two = tmp_path / "own.conllu", tmp_path / "two.conllu"
+    path.write_text(line(1, "a", 0) + "\n")
+    two.write_text(line(1, "a", 0) + line(2, "b", 1) + "\n")
+    for arguments, message in (
+        (["--conllu", path], "own.conllu: expected a sentence of two words or more to learn from, got none"),
+        (["--conllu", two, "--conllu-test", path], "own.conllu: expected a sentence of two words or more held out"),
+    ):
+        code, _, errors = call("parsing", "--quick", *arguments)
+        assert (code, len(errors)) == (2, 1)
+        assert message in errors[0]
+
+
+@pytest.mark.parametrize("method", ["imle", PLAIN])
+def test_a_batch_of_single_words_teaches_no_edge(method):
+    trees = make_trees(method, argparse.Namespace(trees="undirected", beta=2.0, temperature=0.5))
+    scores = torch.randn(1, 2, 2, requires_grad=True)
+    make_loss_of(method, trees, 2)(scores, make_batch(SENTENCES[1:2], {}, "cpu")).backward()
+    assert not scores.grad.any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
