@@ -103,7 +103,8 @@ class Run:
         """
         values = {name: float(value) for name, value in metrics.items()}
         points = {name: [float(value) for value in curve] for name, curve in (curves or {}).items()}
-        self.results.rows.append(Row(method, seed, values, points))
+        others = [row for row in self.results.rows if (row.method, row.seed) != (method, seed)]  # of an earlier run
+        self.results.rows = [*others, Row(method, seed, values, points)]
         write_results(self.options.out, self.results)
 
     def finish(self, pictures: Sequence[str] = ()) -> None:

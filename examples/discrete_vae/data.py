@@ -49,8 +49,8 @@ class Images:
         return images.to(device, torch.float32) / self.white
 
 
-def load(folder: Path | None, train: int | None = None, test: int | None = None) -> Images:
-    """The digits, or the images of the IDX files in a folder: all, or the first so many.
+def load(folder: Path | None, train: int | None = None, test: int | None = None, *, fewer: bool = False) -> Images:
+    """The digits, or the images of the IDX files in a folder: all, or the first so many; `fewer` if there are no more.
 
     Raises:
         FileNotFoundError: a file is missing; says which were expected and which are there.
@@ -68,8 +68,8 @@ def load(folder: Path | None, train: int | None = None, test: int | None = None)
             raise ValueError(f"{folder}: expected images of one size, got {told}")
     height, width = splits["train"].shape[1:]
     return Images(
-        _first(splits["train"], train, "--train-images"),
-        _first(splits["t10k"], test, "--test-images"),
+        _first(splits["train"], train, None if fewer else "--train-images"),
+        _first(splits["t10k"], test, None if fewer else "--test-images"),
         (height, width),
         white,
     )
@@ -90,7 +90,7 @@ def find(folder: Path, split: str) -> Path:
     raise FileNotFoundError(f"expected {names[0]} or {names[1]}, or one of them with .gz, in {folder}; found {found}")
 
 
-def _first(images: NDArray[np.uint8], count: int | None, option: str) -> Tensor:
-    if count is not None and count > len(images):
+def _first(images: NDArray[np.uint8], count: int | None, option: str | None) -> Tensor:
+    if option and count is not None and count > len(images):
         raise ValueError(f"{option}: expected at most {len(images)}, as there are no more images, got {count}")
     return torch.from_numpy(images[:count].reshape(-1, images[0].size).copy())

@@ -51,7 +51,7 @@ def main() -> None:
     """Trains, tabulates, draws."""
     parser, options = parse(__doc__)
     try:
-        images = load(options.idx, options.train_images, options.test_images)
+        images = load(options.idx, options.train_images, options.test_images, fewer=options.quick)
         for method in options.methods:
             make_training(method, options.seed, options, images)  # says what is wrong with options
     except (OSError, ValueError) as error:

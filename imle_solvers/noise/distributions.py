@@ -16,6 +16,10 @@ from imle_solvers.noise.quantiles import CELLS, K_RANGE, MOST_TERMS, OCTAVES, qu
 from imle_solvers.pytorch.blocks import rows_at_once
 from imle_solvers.pytorch.graph_break import graph_break
 
+TABLES = 64
+"""Tables of quantiles that are kept, 0.4 MB each in float32: as many as there are layers of different sizes beside each
+other, such as one for each length of a sentence."""
+
 
 class Noise(Protocol):
     """A distribution of noise, at temperature one.
@@ -125,7 +129,7 @@ class SumOfGamma(_TorchNoise):
             _fill_by_gammas(noise, generator, self.k, self.terms)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.cache
 def _inverse_squares(terms: int) -> float:
     return math.fsum(1 / i**2 for i in range(1, terms + 1))
 
@@ -150,12 +154,12 @@ def _fill_by_kernel(noise: Tensor, generator: Generator | None, k: float, terms:
     fill(key, stream, _table(array.dtype, k, terms), array)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=TABLES)
 def _table(dtype: Any, k: float, terms: int) -> Any:
     return quantile_table(k, terms).astype(dtype)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=TABLES)
 @torch.inference_mode(False)  # a table first needed in inference mode serves training, too
 def _table_on(device: torch.device, dtype: torch.dtype, k: float, terms: int) -> Tensor:
     return torch.from_numpy(quantile_table(k, terms)).to(device, dtype)

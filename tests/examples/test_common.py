@@ -56,6 +56,9 @@ def test_what_had_been_measured_is_there_in_a_resumed_run_of_the_same_settings(s
     again = start("--lr", 0.5, "--resume", "--workers", "3", "--method", "all")[1]
     assert again.finished("ste", 0).metrics == {"error": 0.25}
     assert again.finished("imle", 0) is None
+    beside = start("--lr", 0.5, "--resume", "--method", "imle")[1]
+    beside.add("ste", 0, {"error": 0.125})  # as a baseline, which is trained beside what is asked for
+    assert beside.results.rows == [Row("ste", 0, {"error": 0.125}, {})]
     with pytest.raises(SystemExit):
         start("--lr", 0.6, "--resume")
     error = capsys.readouterr().err
