@@ -37,17 +37,18 @@ def draw(trainings: Mapping[str, Training], images: Images) -> Figure:
     codes = uniform_codes(SHOWN, ROWS, first.codes.settings.k).to(device)
     figure = Figure(figsize=(14.5, 0.5 + 0.72 * (2 + len(trainings))), layout="constrained")
     panels = figure.subplots(2 + len(trainings), 2, squeeze=False)
-    for axes in panels[:2, 1]:
-        axes.remove()
+    panels[0, 1].remove()
     _strip(panels[0, 0], batch, images.shape, "held out")
     for row, (method, training) in enumerate(trainings.items()):
         drawn, decoded = training.reconstruct(batch)
         if row == 0:
-            _strip(panels[1, 0], drawn.flatten(1), (ROWS, drawn.shape[-1]), f"codes, {method}")
+            shape = (ROWS, drawn.shape[-1])
+            _strip(panels[1, 0], drawn.flatten(1), shape, f"codes, {method}")
+            _strip(panels[1, 1], codes.flatten(1), shape, "")
         _strip(panels[2 + row, 0], decoded, images.shape, method)
         _strip(panels[2 + row, 1], training.decode(codes), images.shape, "")
     panels[0, 0].set_title("held-out images, and what their codes are decoded to")
-    panels[2, 1].set_title("what codes drawn uniformly are decoded to")
+    panels[1, 1].set_title("codes drawn uniformly, and what they are decoded to")
     return figure
 
 

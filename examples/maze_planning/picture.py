@@ -49,7 +49,7 @@ def draw(shown: Sequence[Shown], mazes: Mazes, *, walls_known: bool) -> Figure:
     _draw_masks(grid[0], mazes, mazes.paths, "demonstrated", judge=False)
     for line, each in zip(grid[1:], shown, strict=False):
         label = (
-            f"predicted by\na {PLAIN_TITLE}" if each.method == PLAIN else f"found by the\nsolver layer ({each.method})"
+            f"over 50 %, by\na {PLAIN_TITLE}" if each.method == PLAIN else f"found by the\nsolver layer ({each.method})"
         )
         _draw_masks(line, mazes, each.masks[:COUNT], label)
     costs = first.costs[:COUNT]

@@ -18,7 +18,7 @@ from imle_solvers.viz.canvas import COLOURS
 Array = NDArray[Any]
 
 # Blue and vermilion are told apart by the colour-blind, too; no particle has them, which are grey.
-TRUE, RIGHT, WRONG, MISSED = "0.25", COLOURS[0], COLOURS[1], "0.6"
+TRUE, RIGHT, WRONG = "0.25", COLOURS[0], COLOURS[1]
 PARTICLE = "0.45"
 
 
@@ -42,16 +42,18 @@ def draw(tracks: Array, truth: Array, found: Array, scores: Sequence[Score], tit
         _draw_edges(above, tracks[column], true, TRUE, directed=directed)
         above.set_title(f"system {column}: true", fontsize=10)
         _draw_tracks(below, tracks[column])
-        _draw_edges(below, tracks[column], true & ~inferred, MISSED, directed=directed, style=":")
+        _draw_edges(below, tracks[column], true & ~inferred, TRUE, directed=directed, style=":")
         _draw_edges(below, tracks[column], inferred & ~true, WRONG, directed=directed)
         _draw_edges(below, tracks[column], inferred & true, RIGHT, directed=directed)
         right = (inferred & true).sum() // (1 if directed else 2)
         below.set_title(f"inferred: {right} of {true.sum() // (1 if directed else 2)}", fontsize=10)
     shares = {
         "precision, sampled": [score.precision for score in scores],
-        "recall, sampled": [score.recall for score in scores],
         "precision, MAP": [score.map_precision for score in scores],
     }
+    recall = [score.recall for score in scores]
+    if recall != shares["precision, sampled"]:  # as they are not where as many edges are drawn as there are
+        shares["recall, sampled"] = recall
     plot_curves(shares, xlabel="epoch", percent=True, title="held-out systems", axes=panels[0, -1])
     bounds = [-score.elbo for score in scores]
     plot_curves({"negative ELBO": bounds}, xlabel="epoch", title="negative ELBO, a particle", axes=panels[1, -1])
