@@ -17,8 +17,8 @@ try:
     import keras as _keras  # noqa: F401
 except ImportError as _error:
     raise ImportError(
-        f"imle_solvers.keras: Keras cannot import its backend ({_error}); set the environment variable KERAS_BACKEND to "
-        'one that is installed, "torch", "jax" or "tensorflow", before Keras is imported'
+        f"imle_solvers.keras: Keras cannot import its backend ({_error}); set the environment variable KERAS_BACKEND "
+        'to one that is installed, "torch", "jax" or "tensorflow", before Keras is imported'
     ) from _error
 
 from imle_solvers.keras.layer import Solver

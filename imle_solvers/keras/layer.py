@@ -36,7 +36,7 @@ _SEEDS = 2**31
 _RESERVED = ("theta", "training", "num_samples", "self")
 
 
-@keras.saving.register_keras_serializable(package="imle_solvers")  # type: ignore[untyped-decorator]
+@keras.saving.register_keras_serializable(package="imle_solvers")
 class Solver(keras.layers.Layer):  # type: ignore[misc]
     """Solves one problem for each theta of a batch, and differentiates the solutions; see docs/keras.md.
 
@@ -87,7 +87,8 @@ class Solver(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(autocast=False, **options)
         description: Description | None = None
         if isinstance(adapter, Mapping):
-            adapter, description = adapter_of(adapter), dict(adapter)
+            description = dict(adapter)
+            adapter = adapter_of(description)
         for name in _RESERVED:
             if name in adapter.context:
                 raise ValueError(f"{adapter!r}: expected context by another name than {name}, which calls have")

@@ -37,7 +37,7 @@ class Words:
         return words
 
 
-@keras.saving.register_keras_serializable(package="imle_solvers")  # type: ignore[untyped-decorator]
+@keras.saving.register_keras_serializable(package="imle_solvers")
 class FenchelYoungLoss(keras.losses.Loss):  # type: ignore[misc]
     """The Fenchel-Young loss of the perturbed maximum, see `imle_solvers.FenchelYoungLoss`.
 
@@ -101,7 +101,7 @@ class FenchelYoungLoss(keras.losses.Loss):  # type: ignore[misc]
         return cls(**{**config, "solver": keras.saving.deserialize_keras_object(config["solver"])})
 
 
-@keras.saving.register_keras_serializable(package="imle_solvers")  # type: ignore[untyped-decorator]
+@keras.saving.register_keras_serializable(package="imle_solvers")
 class SPOPlusLoss(keras.losses.Loss):  # type: ignore[misc]
     """The SPO+ loss, see `imle_solvers.SPOPlusLoss`, whose errors and warnings about solutions it has, too.
 

@@ -44,7 +44,8 @@ def losses(
     if words is None:
         return callbacks.losses(plan, loss, theta, others, None, given, None)
     placeholder = jnp.zeros(2, jnp.uint32)  # compiled in, while the words are another callback's, each time
-    return callbacks.losses(_Counted(plan, words), loss, theta, others, placeholder, given, None)
+    counted: Any = _Counted(plan, words)
+    return callbacks.losses(counted, loss, theta, others, placeholder, given, None)
 
 
 @dataclass(frozen=True)
