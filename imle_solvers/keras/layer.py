@@ -13,6 +13,7 @@ from torch import Generator
 
 from imle_solvers.adapter import SolverAdapter
 from imle_solvers.arguments import check_count
+from imle_solvers.errors import ImleSolversError
 from imle_solvers.estimators import Estimator
 from imle_solvers.executors.base import Executor
 from imle_solvers.host.plan import Draws, HostPlan
@@ -89,10 +90,10 @@ class Solver(keras.layers.Layer):  # type: ignore[misc]
         if isinstance(adapter, Mapping):
             description = dict(adapter)
             adapter = adapter_of(description)
-        for name in _RESERVED:
-            if name in adapter.context:
-                raise ValueError(f"{adapter!r}: expected context by another name than {name}, which calls have")
         plan = HostPlan(adapter, estimator=estimator, executor=executor, num_workers=num_workers, on_failure=on_failure)
+        for name in _RESERVED:
+            if name in plan.adapter.context:
+                raise ValueError(f"{plan.adapter!r}: expected context by another name than {name}, which calls have")
         # Held by what Keras does not look into: it would wrap dicts and lists, and take PyTorch's modules for layers.
         self._held = Held(plan, description, executor if isinstance(executor, str) else None, num_workers, backend())
         self.num_samples = num_samples
@@ -255,16 +256,21 @@ class Solver(keras.layers.Layer):  # type: ignore[misc]
                 f"{self.name}: expected the state of {type(self.estimator).__name__}, {sorted(own) or 'none'}, got "
                 f"{sorted(there) or 'none'}, which is another estimator's; make the layer with that one"
             )
-        write_state(self.estimator, {name: np.asarray(store[f"estimator.{name}"]) for name in own})
-        self.seed_generator.state.assign(np.asarray(store["seed"]).astype(self.seed_generator.state.dtype))
+        write_state(self.estimator, {name: store[f"estimator.{name}"][()] for name in own})
+        self.seed_generator.state.assign(store["seed"][()].astype(self.seed_generator.state.dtype))
 
     def _words(self) -> Any:
-        return ops.convert_to_numpy(self.seed_generator.state.value).astype(np.uint32)
+        value = self.seed_generator.state.value
+        return (value.cpu().numpy() if hasattr(value, "cpu") else np.asarray(value)).astype(np.uint32)
 
     def _draw(self, theta: Tensor, draws: Draws, context: dict[str, Any], *, trains: bool = False) -> Tensor:
         theta = ops.convert_to_tensor(theta)
         if keras.backend.is_float_dtype(keras.backend.standardize_dtype(theta.dtype)):
             theta = ops.cast(theta, self.compute_dtype)
-        return self._held.backend.solve(
-            self.plan, draws, theta, lambda: self.seed_generator.next(), context, trains=trains
-        )
+        try:
+            return self._held.backend.solve(
+                self.plan, draws, theta, lambda: self.seed_generator.next(), context, trains=trains
+            )
+        except ImleSolversError as error:
+            error._keras_call_info_injected = True  # type: ignore[attr-defined] # Keras would make another one of it
+            raise
