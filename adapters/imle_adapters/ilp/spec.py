@@ -188,8 +188,8 @@ class ILPSpec:
                 theta's. The model's objective prices the others, and is kept as `objective` for these.
 
         Raises:
-            ValueError: the model has parts that an `ILPSpec` cannot hold (quadratic terms, cones, special
-                ordered sets, indicators), or a variable comes twice or from another model.
+            ValueError: the model has parts that an `ILPSpec` cannot hold (quadratic terms, indicators, other
+                objectives), or a variable comes twice or from another model.
         """
         linear, index = read_mathopt(model, variables)
         return cls(**linear.spec_arguments(index, index.shape, None))
