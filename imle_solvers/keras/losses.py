@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 from numpy.typing import NDArray
 
 from imle_solvers import losses as on_layer
@@ -82,6 +83,7 @@ class FenchelYoungLoss(keras.losses.Loss):  # type: ignore[misc]
             TypeError, ValueError: y_true or y_pred is of the wrong shape, or context is not what the adapter takes.
             SolveError, AdapterError, ClosedError: see `Solver.call`.
         """
+        y_pred, y_true = (ops.convert_to_tensor(each, dtype=self.dtype) for each in (y_pred, y_true))
         _check_shapes(self.solver, y_pred, y_true=y_true)
         return backend().losses(self.solver.plan, self._loss, y_pred, (y_true,), self._words, context)
 
@@ -138,7 +140,9 @@ class SPOPlusLoss(keras.losses.Loss):  # type: ignore[misc]
                 takes.
             SolveError, AdapterError, ClosedError: see `Solver.call`.
         """
-        others = {"y_true": y_true} if solution is None else {"y_true": y_true, "solution": solution}
+        given = {"y_true": y_true} if solution is None else {"y_true": y_true, "solution": solution}
+        others = {name: ops.convert_to_tensor(each, dtype=self.dtype) for name, each in given.items()}
+        y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
         _check_shapes(self.solver, y_pred, **others)
         return backend().losses(self.solver.plan, self._loss, y_pred, tuple(others.values()), None, context)
 
