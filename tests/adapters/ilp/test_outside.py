@@ -27,10 +27,6 @@ def refuses(*_):
     raise ValueError("no such solver")
 
 
-def sleeps():
-    time.sleep(60)
-
-
 class Sleeps:
     def minimize(self, *_):
         time.sleep(60)
