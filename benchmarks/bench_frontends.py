@@ -1,8 +1,8 @@
 """A step of other front ends, forward and backward, beside that of the PyTorch layer.
 
 70 grids of 12 x 12, the Warcraft example's, on one thread, with default estimators; steps take turns. The first column
-is the least of all rounds, which other programs of the machine disturb least; the ratio is of these. Keras is measured in
-a process for each of its backends that is installed, each beside the PyTorch layer.
+is the least of all rounds, which other programs of the machine disturb least; the ratio is of these. Keras is
+measured in a process for each of its backends that is installed, each beside the PyTorch layer.
 """
 
 from __future__ import annotations
