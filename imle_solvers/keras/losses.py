@@ -27,7 +27,7 @@ class Words:
 
     def __init__(self, seed: int, drawn: int = 0) -> None:
         self.seed = seed
-        self.drawn = drawn
+        self.drawn: int = drawn
         self._turn = threading.Lock()
 
     def __call__(self) -> NDArray[np.uint32]:
