@@ -33,6 +33,11 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: (not item.get_closest_marker("ray"), item.path not in slow))
 
 
+def pytest_make_parametrize_id(config, val, argname):
+    """Bytes are not named by what they hold: gzip writes the time, and then each process collects other tests."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Side by side, each file goes to one process as by `--dist loadfile`, but all tests on Ray to the same one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ class Parser(argparse.ArgumentParser):
             **kwargs,
         )
         self.name, self.methods = name, tuple(methods)
+        self._made: list[Path] = []
         add = self.add_argument
         add("--seed", type=seed, default=0, help="seed of all randomness; default 0")
         text = f"trainings, of N seeds from --seed on; default {seeds}"
@@ -93,6 +95,7 @@ class Parser(argparse.ArgumentParser):
             self.error("--out: expected the name of a folder, got none")
         if options.out.is_file():
             self.error(f"--out: expected a folder, got the file {options.out}")
+        self._made = [folder for folder in (options.out, *options.out.parents) if not folder.exists()]
         try:
             options.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -111,7 +114,10 @@ class Parser(argparse.ArgumentParser):
         return names
 
     def error(self, message: str) -> NoReturn:
-        """Prints what is wrong and exits."""
+        """Prints what is wrong and exits; of folders that were made for results, none stays."""
+        with contextlib.suppress(OSError):
+            for folder in self._made:
+                folder.rmdir()
         self.exit(2, f"{self.prog}: error: {message} (options: --help)\n")
 
 

@@ -19,6 +19,7 @@ from examples.discrete_vae.model import ROWS
 from examples.discrete_vae.training import Training
 
 SHOWN = 12
+FAR = 4.0  # times the range of the other methods' curves
 
 
 def draw(trainings: Mapping[str, Training], images: Images) -> Figure:
@@ -51,13 +52,35 @@ def draw(trainings: Mapping[str, Training], images: Images) -> Figure:
 
 
 def draw_learning(results: Results) -> Figure:
-    """Draws the learning curves, as high as they are after the first epoch: before it all is much higher."""
+    """Draws the learning curves after the first epoch, and says what was before: it is much higher.
+
+    A method that ends far above all others is cut off, and named with where it ends, so that the others are told apart.
+    """
     figure = draw_curves(results, ylabel="nats an image")
-    names = [name for name in results.columns if any(name in row.curves for row in results.rows)]
-    for name, axes in zip(names, figure.axes, strict=True):
-        highest = max(max(row.curves[name][1:]) for row in results.rows if name in row.curves)
-        axes.set_ylim(top=1.05 * highest)
+    for axes in figure.axes:
+        _from_first_epoch(axes)
     return figure
+
+
+def _from_first_epoch(axes: Axes) -> None:
+    curves = {str(line.get_label()): np.asarray(line.get_ydata(), dtype=float) for line in axes.lines}
+    before = [curve[0] for curve in curves.values()]
+    for line in axes.lines:
+        line.set_data(np.asarray(line.get_xdata())[1:], np.asarray(line.get_ydata())[1:])
+    low, high = f"{min(before):.4g}", f"{max(before):.4g}"
+    said = [f"before training: {low}" + f" to {high}" * (low != high)]
+    shown = sorted(curves, key=lambda name: curves[name][-1])
+    while len(shown) > 2:
+        others = np.concatenate([curves[name][1:] for name in shown[:-1]])
+        last = curves[shown[-1]][-1]
+        if last - others.max() <= FAR * np.ptp(others):
+            break
+        said.append(f"above: {shown.pop()}, {last:.4g} at the end")
+    values = np.concatenate([curves[name][1:] for name in shown])
+    room = 0.05 * (np.ptp(values) or 1.0)
+    epochs = max(len(curve) for curve in curves.values()) - 1
+    axes.set(xlim=(1 - 0.03 * epochs, 1.03 * epochs), ylim=(values.min() - room, values.max() + room))
+    axes.set_title("\n".join([axes.get_title(), *said]), fontsize="medium")
 
 
 def _strip(axes: Axes, images: Tensor, shape: tuple[int, int], label: str) -> None:

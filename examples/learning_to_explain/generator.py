@@ -78,6 +78,7 @@ def generate(aspect: int, seed: int, train: int, held_out: int) -> Corpus:
         test,
         test,
         highlights="the planted words",
+        planted=True,
     )
 
 

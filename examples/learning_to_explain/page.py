@@ -37,7 +37,16 @@ class Explained:
         return 2 * both / (len(self.chosen) + len(human)) if both else 0.0
 
 
-def write_page(file: Path, title: str, summary: str, explained: Sequence[Explained], shown: int) -> None:
+def write_page(
+    file: Path,
+    title: str,
+    summary: str,
+    explained: Sequence[Explained],
+    shown: int,
+    *,
+    planted: bool = False,
+    rated: bool = False,
+) -> None:
     """Writes the page: texts sorted by agreement, the best first; of more than `shown` some of all degrees.
 
     Args:
@@ -45,6 +54,8 @@ def write_page(file: Path, title: str, summary: str, explained: Sequence[Explain
         title, summary: above the texts, in plain text.
         explained: the texts.
         shown: how many to show, at most.
+        planted: whether highlights are not people's, but words that a generator planted.
+        rated: whether predictions are numbers, of which none is struck out.
     """
     ordered = sorted(explained, key=lambda one: (-one.agreement, one.text.words))
     count = min(shown, len(ordered))
@@ -52,7 +63,15 @@ def write_page(file: Path, title: str, summary: str, explained: Sequence[Explain
     if count < len(ordered):
         summary += f" {count} of {len(ordered)} texts are shown, of all degrees of agreement."
     cards = "\n".join(map(_card, picked))
-    page = _PAGE.substitute(title=html.escape(title), summary=html.escape(summary), cards=cards)
+    page = _PAGE.substitute(
+        title=html.escape(title),
+        summary=html.escape(summary),
+        both="chosen by the machine, and planted" if planted else "chosen by both",
+        machine="by the machine alone" if planted else "by the machine",
+        human="planted, not chosen" if planted else "by people",
+        wrong="" if rated else '\n<span><em class="wrong">struck out</em> predicted wrongly</span>',
+        cards=cards,
+    )
     write_whole(file, lambda path: path.write_text(page, encoding="utf-8"))
 
 
@@ -108,10 +127,9 @@ mark { padding: .05em .25em; border-radius: 4px; color: #fff; }
 <h1>$title</h1>
 <p>$summary</p>
 <div class="legend">
-<span><mark class="b">purple</mark> chosen by both</span>
-<span><mark class="m">red</mark> by the machine</span>
-<span><mark class="h">blue</mark> by people</span>
-<span><em class="wrong">struck out</em> predicted wrongly</span>
+<span><mark class="b">purple</mark> $both</span>
+<span><mark class="m">red</mark> $machine</span>
+<span><mark class="h">blue</mark> $human</span>$wrong
 </div>
 $cards
 </main>

@@ -44,6 +44,7 @@ class Corpus:
         annotated: with highlights, on which choices are judged.
         vectors: of words, of one length; empty: they are learned.
         highlights: whose they are, in words.
+        planted: whether they are no people's, but words that a generator planted.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Corpus:
     annotated: Sequence[Text]
     vectors: dict[str, NDArray[Any]] = field(default_factory=dict)
     highlights: str = "people's highlights"
+    planted: bool = False
 
     @property
     def pairs(self) -> bool:

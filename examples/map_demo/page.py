@@ -49,6 +49,7 @@ def write_page(
         options: of the command line.
     """
     data = {
+        "seed": options.seed,
         "height": costs.shape[0],
         "width": costs.shape[1],
         "costs": costs.flatten().tolist(),
@@ -108,6 +109,7 @@ def _learning(
         }
     return {
         "method": method,
+        "rate": options.lr,
         "noise": method not in WITHOUT_NOISE,
         "target": method in WITH_TARGET,
         "inputs": sorted({each.setting.input for each in learned}),

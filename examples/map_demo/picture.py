@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -81,30 +82,32 @@ def draw_sampling(
 def draw_summary(runs: Runs, steps: int) -> Figure:
     """Draws for each setting after how many steps the map's path was the gold one: a row for each method.
 
+    A column has one number of samples. Methods without noise, to which that is nothing, have the whole row.
+
     Args:
         runs: what was learned.
         steps: of each training.
     """
     shapes = {method: sorted({learned.setting.samples for learned in seeds[0]}) for method, seeds in runs.items()}
-    columns = max(map(len, shapes.values()))
+    counts = sorted({count for method, own in shapes.items() if method not in WITHOUT_NOISE for count in own}) or [1]
+    columns = len(counts)
     heights = [1.1 + 0.7 * len({learned.setting.input for learned in seeds[0]}) for seeds in runs.values()]
-    figure = Figure(figsize=(4.3 * columns + 0.6, sum(heights) + 0.5), layout="constrained")
-    panels = figure.subplots(len(runs), columns, squeeze=False, height_ratios=heights)
+    figure = Figure(figsize=(max(6.0, 4.3 * columns + 0.6), sum(heights) + 0.5), layout="constrained")
+    grid = figure.add_gridspec(len(runs), columns, height_ratios=heights)
     known = [run.steps for seeds in runs.values() for run in itertools.chain(*seeds) if run.steps > 0]
     low, high = min(known, default=1.0), max(known, default=steps)
     norm = LogNorm(low, max(high, 2 * low))
-    for row, (method, seeds) in zip(panels, runs.items(), strict=True):
-        for axes in row[len(shapes[method]) :]:
-            axes.remove()
-        for axes, samples in zip(row, shapes[method], strict=False):
-            _draw_settings(axes, method, seeds, samples, norm)
+    for row, (method, seeds) in enumerate(runs.items()):
+        for samples in shapes[method]:
+            place = slice(None) if method in WITHOUT_NOISE else counts.index(samples)
+            _draw_settings(figure.add_subplot(grid[row, place]), method, seeds, samples, norm)
     seeds_text = f", median of {len(next(iter(runs.values())))} seeds" if len(next(iter(runs.values()))) > 1 else ""
-    figure.suptitle(
-        f"Steps until the cheapest path of the learned map is the gold path{seeds_text}, of {steps}.\n"
+    text = (
+        f"Steps until the cheapest path of the learned map is the gold path{seeds_text}, of {steps}. "
         "Below: for how many seeds it was, and for how many it still is at the end; white: for none. "
-        "Axes: temperatures.",
-        fontsize=11,
+        "Axes: temperatures."
     )
+    figure.suptitle("\n".join(textwrap.wrap(text, int(10.5 * figure.get_figwidth()))), fontsize=11)
     return figure
 
 
@@ -136,13 +139,18 @@ def _draw_settings(axes: Axes, method: str, seeds: Sequence[Sequence[Learned]], 
         columns="target noise",
         norm=norm,
         bar=False,  # the numbers stand in the cells
-        title=f"{method}, {samples} sample{'s' * (samples > 1)}",
         axes=axes,
     )
     axes.set_aspect("auto")
+    sampled = "no noise, so that all samples are the same" if method in WITHOUT_NOISE else _samples(samples)
+    axes.set_title(f"{method}, {sampled}", fontsize=10)
     axes.set(xticks=range(len(targets)), xticklabels=[f"{t:g}" for t in targets])
     axes.set(yticks=range(len(inputs)), yticklabels=[f"{t:g}" for t in inputs])
     if method not in WITH_TARGET:
         axes.set(xticks=[], xlabel="")
     if method in WITHOUT_NOISE:
-        axes.set(yticks=[], ylabel="no noise")
+        axes.set(yticks=[], ylabel="")
+
+
+def _samples(count: int) -> str:
+    return f"{count} sample{'s' * (count > 1)}"

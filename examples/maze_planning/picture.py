@@ -14,6 +14,7 @@ from examples.maze_planning import evaluation
 from examples.maze_planning.mazes import SIDE, Array, Mazes, optimal
 from examples.maze_planning.model import PLAIN
 from imle_solvers.viz import plot_curves, plot_grid
+from imle_solvers.viz.canvas import plain_numbers
 
 COUNT = 4
 # Floor and walls, each as it is and expanded.
@@ -55,7 +56,7 @@ def draw(shown: Sequence[Shown], mazes: Mazes, *, walls_known: bool) -> Figure:
     for axes, values in zip(grid[-2], costs, strict=True):
         plot_grid(values, norm=LogNorm(costs.min(), costs.max()), bar=False, axes=axes)
     grid[-2, 0].set_ylabel(f"learned costs\n({first.method})")
-    left.colorbar(grid[-2, 0].images[0], ax=list(grid[-2]), shrink=0.9, aspect=12, pad=0.01)
+    plain_numbers(left.colorbar(grid[-2, 0].images[0], ax=list(grid[-2]), shrink=0.9, aspect=12, pad=0.01))
     _draw_expanded(grid[-1], mazes, costs, walls_known=walls_known)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
@@ -67,7 +68,7 @@ def _draw_masks(line: Sequence[Axes], mazes: Mazes, masks: Array, label: str, *,
     right = optimal(masks, mazes)
     in_walls = (masks.astype(bool) & mazes.walls).sum(axis=(1, 2))
     for index, axes in enumerate(line):
-        colour, text = LABELLED, f"{masks[index].sum()} cells"
+        colour, text = LABELLED, f"{masks[index].sum()} {'cell' if masks[index].sum() == 1 else 'cells'}"
         if judge:
             colour = RIGHT if right[index] else WRONG
             text += ", optimal" if right[index] else f", {in_walls[index]} in walls" if in_walls[index] else ""
@@ -79,7 +80,7 @@ def _draw_masks(line: Sequence[Axes], mazes: Mazes, masks: Array, label: str, *,
 def _draw_expanded(line: Sequence[Axes], mazes: Mazes, costs: Array, *, walls_known: bool) -> None:
     found = evaluation.guided(costs, mazes, walls_known=walls_known)
     for axes, each, other, walls in zip(line, found, evaluation.astar(mazes), mazes.walls, strict=True):
-        text = f"{each.expanded.sum()}; by A* {other.expanded.sum()}"
+        text = f"{each.expanded.sum()}; on the true maze {other.expanded.sum()}"
         image = KINDS[walls.astype(int), each.expanded.astype(int)]
         plot_grid(path=np.zeros(walls.shape), image=image, title=text, axes=axes)
     line[0].set_ylabel("cells that A* on\nthem expands")

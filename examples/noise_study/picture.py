@@ -10,24 +10,35 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from examples.common.results import Results
 from examples.noise_study import noises
-from examples.noise_study.estimates import EXACT, METHODS, NOISELESS
+from examples.noise_study.estimates import ADAPTING, EXACT, METHODS, NOISELESS
 from examples.noise_study.gradients import Quality, best
 from examples.noise_study.noises import Likeness, Sum, distance_to_gumbel, mean_variation
 from examples.noise_study.problem import RANDOM, UNTRAINED
 from imle_solvers.viz.canvas import COLOURS
 
 STYLES = ("-", "--", ":")
+MARKERS = "os^DvPX<>"
 
-LOOKS = {
-    method: {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[index // len(COLOURS)]}
-    for index, method in enumerate((EXACT, *METHODS))
+LOOKS: dict[str, dict[str, Any]] = {
+    method: {"color": colour, "linestyle": STYLES[index % len(STYLES)], "marker": marker, "markersize": 4.5}
+    for index, (method, colour, marker) in enumerate(zip((EXACT, *METHODS), COLOURS, MARKERS, strict=True))
 }
-"""Colour and line of each method, in all pictures."""
+"""Colour, line and marker of each method, in all pictures."""
+
+STAR: dict[str, Any] = {
+    "linestyle": "",
+    "marker": "*",
+    "markersize": 11,
+    "markeredgecolor": "white",
+    "markeredgewidth": 0.7,
+}
+"""Where AIMLE's own lambda is."""
 
 
 def draw_noises(sums: Sequence[Sum], likenesses: Sequence[Likeness], k: int) -> Figure:
@@ -40,7 +51,7 @@ def draw_noises(sums: Sequence[Sum], likenesses: Sequence[Likeness], k: int) -> 
         axes.plot(x, np.exp(-x - np.exp(-x)), color=COLOURS[1], label="Gumbel(0, 1)")
         axes.set(title=f"{each.name}\ndistance {each.distance:.3f}", xlim=(-4, 8), ylim=(0, 0.5), xlabel="sum")
     panels[0, 0].set_ylabel("density")
-    panels[0, -1].legend(fontsize="small")
+    panels[0, 0].legend(fontsize="small")
     for axes in panels[1]:
         axes.remove()
     grid = panels[1, 0].get_gridspec()
@@ -53,8 +64,8 @@ def draw_noises(sums: Sequence[Sum], likenesses: Sequence[Likeness], k: int) -> 
 def _draw_distances(axes: Axes) -> None:
     terms = np.unique(np.geomspace(1, 1000, 20).round().astype(int))
     axes.loglog(terms, [distance_to_gumbel(count) for count in terms.tolist()], color=COLOURS[0])
+    axes.set_title("Sum-of-Gamma: from the sum of k draws to Gumbel, for any k", fontsize="medium")
     axes.set(
-        title="Sum-of-Gamma: from the sum of k draws to Gumbel, for any k",
         xlabel="terms s",
         ylabel="Kolmogorov distance",
     )
@@ -69,8 +80,8 @@ def _draw_likeness(axes: Axes, likenesses: Sequence[Likeness]) -> None:
         style = STYLES[index % len(STYLES)]
         axes.plot(*zip(*points.items(), strict=True), style, color=COLOURS[index], marker="o", markersize=4, label=name)
     axes.axhline(mean(each.floor for each in likenesses), color="0.6", linewidth=1, label="seen by chance")
+    axes.set_title("Distance of perturb-and-MAP to the Gibbs distribution at temperature 1", fontsize="medium")
     axes.set(
-        title="Distance of perturb-and-MAP to the Gibbs distribution at temperature 1",
         xlabel="temperature of the noise",
         ylabel="total variation",
         xscale="log",
@@ -79,7 +90,8 @@ def _draw_likeness(axes: Axes, likenesses: Sequence[Likeness]) -> None:
     axes.set_xticks(noises.TEMPERATURES, [f"{each:g}" for each in noises.TEMPERATURES], minor=False)
     axes.set_xticks([], minor=True)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.set_ylim(top=1.35 * axes.dataLim.y1)
+    axes.legend(fontsize="small", loc="upper right")  # above all points but the first
 
 
 MEASURES = {
@@ -105,13 +117,13 @@ def draw_gradients(qualities: Sequence[Quality], temperature: float, samples: in
         count = 1 if method in NOISELESS else samples
         stepped = [quality for quality in own if (quality.temperature, quality.samples) == (temperature, count)]
         given, found = ([q for q in stepped if q.adapted == adapted] for adapted in (False, True))
-        _draw_line(panels[0], method, given, "step", "lambda")
+        _draw_line(panels[0], method, given, "step", f"lambda, temperature {temperature:g}, {samples} samples")
         _mark(panels[0], method, found)
         varied = _bests(own, method, "temperature", samples)
         _draw_line(panels[1], method, varied, "temperature", f"temperature, {samples} samples")
         varied = _bests(own, method, "samples", temperature)
         _draw_line(panels[2], method, varied, "samples", f"samples, temperature {temperature:g}")
-    _finish_gradients(figure, panels)
+    _finish_gradients(figure, panels, list(dict.fromkeys(quality.method for quality in qualities)))
     for axes in panels[1]:
         axes.set_xticks(sorted({quality.temperature for quality in qualities}))
     return figure
@@ -122,17 +134,19 @@ def _draw_line(panels: NDArray[Any], method: str, points: Sequence[Quality], var
     for axes, measure in zip(panels, MEASURES, strict=True):
         values = [getattr(quality, measure) for quality in points]
         if len(points) == 1 and (varied == "step" or method in NOISELESS):
-            axes.axhline(values[0], **LOOKS[method], label=method)
+            axes.axhline(values[0], **LOOKS[method] | {"marker": ""})
         else:
             at = [getattr(quality, varied) for quality in points]
-            axes.plot(at, values, **LOOKS[method], marker="o", markersize=4, label=method)
+            axes.plot(at, values, **LOOKS[method])
         axes.set_xlabel(xlabel)
 
 
 def _mark(panels: NDArray[Any], method: str, found: Sequence[Quality]) -> None:
     for quality in found:
         for axes, measure in zip(panels, MEASURES, strict=True):
-            axes.plot(quality.step, getattr(quality, measure), **LOOKS[method], marker="*", markersize=13)
+            size = 17 if method == ADAPTING[0] else 11  # of stars in one place both are seen
+            at = (quality.step, getattr(quality, measure))
+            axes.plot(*at, **STAR | {"color": LOOKS[method]["color"], "markersize": size})
 
 
 def _bests(own: Sequence[Quality], method: str, varied: str, fixed: float) -> list[Quality]:
@@ -144,7 +158,7 @@ def _bests(own: Sequence[Quality], method: str, varied: str, fixed: float) -> li
     return [quality for quality in found if quality is not None]
 
 
-def _finish_gradients(figure: Figure, panels: NDArray[Any]) -> None:
+def _finish_gradients(figure: Figure, panels: NDArray[Any], methods: Sequence[str]) -> None:
     for line in panels:
         for axes, (measure, title) in zip(line, MEASURES.items(), strict=True):
             axes.set_xscale("log")
@@ -155,11 +169,10 @@ def _finish_gradients(figure: Figure, panels: NDArray[Any]) -> None:
             if measure in ("bias", "deviation"):
                 axes.set_yscale("symlog", linthresh=0.1)
                 axes.set_ylim(0, None)
-    handles: dict[str, Any] = {}
-    for axes in panels.flat:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles))
+    handles = [Line2D([], [], **LOOKS[method], label=method) for method in methods]
+    if any(method in ADAPTING for method in methods):
+        handles.append(Line2D([], [], **STAR | {"color": "0.4"}, label="at the lambda that AIMLE finds"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
 def draw_steps(qualities: Sequence[Quality]) -> Figure:
@@ -210,17 +223,20 @@ def draw_optimisation(
     for method, spread in deviations.items():
         look = LOOKS[method]
         gaps = np.mean([row.curves["gap"] for row in results.rows if row.method == method], axis=0)
-        left.plot(gaps, **look, label=method)
+        left.plot(gaps, **look, markevery=0.1, label=method)
         left.fill_between(range(len(gaps)), gaps - spread, gaps + spread, color=look["color"], alpha=0.12, linewidth=0)
-        right.plot(*zip(*rates[method].items(), strict=True), **look, marker="o", markersize=4, label=method)
-    for name, at in ((UNTRAINED, 1.0), (RANDOM, 0.75)):
-        gap = mean(results.values(name, "gap"))
+        right.plot(*zip(*rates[method].items(), strict=True), **look, label=method)
+    references = {name: mean(results.values(name, "gap")) for name in (UNTRAINED, RANDOM)}
+    for name, gap in references.items():
         left.axhline(gap, color="0.6", linewidth=1)
-        place = {"transform": left.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-        left.text(at, gap, name, fontsize="small", color="0.4", **place)
+        side = "bottom" if gap == max(references.values()) else "top"  # not between lines that may be close
+        left.text(
+            0.99, gap, name, fontsize="small", color="0.4", ha="right", va=side, transform=left.get_yaxis_transform()
+        )
     left.set(title="each at its learning rate; bands: deviation over runs", xlabel="step")
     left.set(ylabel="gap of the expected loss to the best subset", ylim=(0, 1.08 * left.dataLim.y1))
     right.set(title="after the last step, on problems for tuning", xlabel="learning rate", xscale="log", ylim=(0, None))
+    right.set(ylabel="gap after the last step")
     for axes in (left, right):
         axes.grid(alpha=0.3)
     handles, labels = left.get_legend_handles_labels()

@@ -64,6 +64,8 @@ def parse(parser: Parser) -> argparse.Namespace:
         parser.error(f"--nodes: expected at least 3, got {options.nodes}")
     if options.steps < 2:
         parser.error(f"--steps: expected at least 2, got {options.steps}")
+    if options.data in KINDS and options.ahead >= options.steps:
+        parser.error(f"--ahead: expected less than {options.steps}, the time steps, got {options.ahead}")
     return options
 
 

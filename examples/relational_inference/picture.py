@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from examples.relational_inference.training import Score
 from imle_solvers.viz import plot_curves
+from imle_solvers.viz.canvas import COLOURS
 
 Array = NDArray[Any]
 
-TRUE, RIGHT, WRONG, MISSED = "0.25", "tab:green", "tab:red", "0.6"
+# Blue and vermilion are told apart by the colour-blind, too; no particle has them, which are grey.
+TRUE, RIGHT, WRONG, MISSED = "0.25", COLOURS[0], COLOURS[1], "0.6"
+PARTICLE = "0.45"
 
 
 def draw(tracks: Array, truth: Array, found: Array, scores: Sequence[Score], title: str, directed: bool) -> Figure:
@@ -52,8 +55,9 @@ def draw(tracks: Array, truth: Array, found: Array, scores: Sequence[Score], tit
     plot_curves(shares, xlabel="epoch", percent=True, title="held-out systems", axes=panels[0, -1])
     bounds = [-score.elbo for score in scores]
     plot_curves({"negative ELBO": bounds}, xlabel="epoch", title="negative ELBO, a particle", axes=panels[1, -1])
+    panels[1, -1].get_legend().remove()  # one curve, which the title names
     panels[1, -1].set_yscale("log")
-    key = "green: right, red: wrong, dotted: missed; dots: last places, lines: how they came there"
+    key = "blue: right, orange: wrong, dotted: missed; dots: last places of particles, thin lines: how they came there"
     figure.suptitle(f"{title}\n{key}", fontsize=11)
     return figure
 
@@ -64,8 +68,8 @@ def _draw_tracks(axes: Axes, tracks: Array) -> None:
         points = tracks[:, node, :2]
         parts = np.stack([points[:-1], points[1:]], 1)
         fading = np.linspace(0.15, 0.8, steps - 1)
-        axes.add_collection(LineCollection(list(parts), colors=f"C{node % 10}", alpha=list(fading), linewidths=1.2))
-        axes.plot(*points[-1], "o", color=f"C{node % 10}", markersize=7, zorder=4)
+        axes.add_collection(LineCollection(list(parts), colors=PARTICLE, alpha=list(fading), linewidths=1.2))
+        axes.plot(*points[-1], "o", color=PARTICLE, markeredgecolor="white", markersize=7, zorder=4)
     axes.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     axes.autoscale_view()
     axes.margins(0.08)

@@ -54,11 +54,11 @@ def draw(
         )
     _draw_comparison(panels[1, 0], true_costs, learned, used)
     curves = {
-        "cost-optimal routes": [score.optimal for score in scores],
-        "exact match": [score.exact for score in scores],
+        "cost-optimal, share of routes": [score.optimal for score in scores],
+        "exact match, share of routes": [score.exact for score in scores],
         "rank correlation of costs": [score.rank for score in scores],
     }
-    plot_curves(curves, xlabel="epoch", percent=True, title="held-out routes", axes=panels[1, 1])
+    plot_curves(curves, xlabel="epoch", ylabel="share, or rank correlation", title="held-out routes", axes=panels[1, 1])
     return figure
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from imle_solvers.adapter import SolverAdapter
 from imle_solvers.viz.canvas import as_array, check_matplotlib, new_figure
 from imle_solvers.viz.instances import check_shape, plot_solution, plot_values
+from imle_solvers.viz.palette import Pixels, in_one_palette
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +30,7 @@ def animate(
     height: float = 3.6,
     dpi: int = 100,
 ) -> Path:
-    """Writes a GIF that plays without end, its last frame four times as long.
+    """Writes a GIF that plays without end, its last frame four times as long, in colours that frames share.
 
     Args:
         draw: is called as `draw(figure, frame)` for each frame, with an empty figure.
@@ -53,23 +54,30 @@ def animate(
 
     figure.set_dpi(dpi)
     canvas: Any = FigureCanvasAgg(figure)  # whose methods have no types
-    pictures = []
+    pictures: list[Pixels] = []
+    maps: dict[str, Any] = {}  # colour maps that were used, by their names
     for frame in frames:
         figure.clear()
         draw(figure, frame)
         canvas.draw()
-        pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        pictures.append(pixels.quantize(128, dither=Image.Dither.NONE))
+        pictures.append(np.array(canvas.buffer_rgba())[..., :3])
+        coloured: list[Any] = figure.findobj(lambda artist: getattr(artist, "cmap", None) is not None)
+        for artist in coloured:
+            if np.ndim(artist.get_array()) in (1, 2):  # None: drawn in one colour; 3: an image, in its own
+                maps[artist.cmap.name] = artist.cmap
     if not pictures:
         raise ValueError("frames: expected at least one, got none")
-    each = round(1000 / fps)
-    path = Path(file)
-    pictures[0].save(
+    path, pause = Path(file), round(1000 / fps)
+    indices, palette = in_one_palette(pictures, list(maps.values()))
+    first, *others = (Image.fromarray(each) for each in indices)
+    for each in (first, *others):
+        each.putpalette(palette.tobytes())
+    first.save(
         path,
         format="GIF",
         save_all=True,
-        append_images=pictures[1:],
-        duration=[each] * (len(pictures) - 1) + [4 * each],
+        append_images=others,
+        duration=[pause] * (len(pictures) - 1) + [4 * pause],
         loop=0,
     )
     return path

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
@@ -22,9 +23,9 @@ Kind = Literal["values", "shares", "gradient"]
 Array = NDArray[np.float64]
 
 # For the colour-blind: cividis and viridis rise evenly in lightness, PuOr is dark at both ends. The others are of
-# Okabe and Ito.
+# Okabe and Ito, the last two of Paul Tol ("muted").
 COLOUR_MAPS: dict[Kind, str] = {"values": "cividis", "shares": "viridis", "gradient": "PuOr"}
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#332288", "#882255")
 CHOSEN, HIDDEN = "#D55E00", "0.8"
 
 
@@ -184,7 +185,22 @@ def draw_cells(
 def colour_bar(axes: Axes, mappable: Any, label: str | None, *, shown: bool = True) -> None:
     """A slim bar beside the axes, if it is to be shown."""
     if shown:
-        axes.figure.colorbar(mappable, ax=axes, label=label or "", shrink=0.9, aspect=18, pad=0.02)
+        bar = axes.figure.colorbar(mappable, ax=axes, label=label or "", shrink=0.9, aspect=18, pad=0.02)
+        plain_numbers(bar)
+
+
+def plain_numbers(bar: Colorbar) -> None:
+    """Writes 6 and 0.2 beside a logarithmic bar, not 6 x 10^0 and 2 x 10^-1."""
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogFormatterSciNotation
+
+    class Plain(LogFormatterSciNotation):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""  # which leaves some out, where they are many
+
+    if isinstance(bar.norm, LogNorm):
+        bar.ax.yaxis.set_major_formatter(Plain())
+        bar.ax.yaxis.set_minor_formatter(Plain())
 
 
 def points_per(axes: Axes, parts: float) -> float:

@@ -62,7 +62,7 @@ def plot_curves(
             (np.arange(len(values)) if at is None else at)[known],
             values[known],
             color=COLOURS[index % len(COLOURS)],
-            linestyle=_STYLES[index % len(_STYLES)],  # four styles, seven colours: 28 lines
+            linestyle=_STYLES[index % len(_STYLES)],  # four styles, nine colours: 36 lines
             marker="o" if known.sum() <= 30 else None,
             markersize=3.5,
             label=name,
@@ -75,7 +75,9 @@ def plot_curves(
         from matplotlib.ticker import PercentFormatter
 
         low, high = axes.dataLim.intervaly
-        axes.set_ylim(min(-0.02, low), max(1.02, high))
+        low, high = min(0.0, low), max(1.0, high)
+        room = 0.02 * (high - low)  # in which markers at the ends are whole
+        axes.set_ylim(low - room, high + room)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     if at is None:
         from matplotlib.ticker import MaxNLocator

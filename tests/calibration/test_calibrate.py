@@ -20,7 +20,6 @@ from imle_solvers import (
     Calibration,
     CalibrationCallback,
     ClosedError,
-    HammingLoss,
     HammingTarget,
     Identity,
     PerturbedOptimizer,
@@ -32,43 +31,7 @@ from imle_solvers import (
 )
 from imle_solvers.calibration.settings import Setting, Units
 from imle_solvers.calibration.trial import Trial
-
-GRID = {"betas": (0.01, 1.0, 10.0), "temperatures": (0.0, 0.5), "moves": 3}
-
-
-class Task:
-    """A linear network that is to find the best 3 of 8."""
-
-    def __init__(self, estimator=None, instances=32, **options):
-        generator = torch.Generator().manual_seed(0)
-        self.layer = SolverLayer(TopKAdapter(8, 3), estimator=estimator, num_workers=0, **options)
-        self.x = torch.randn(instances, 4, generator=generator)
-        self.labels = self.layer.map(self.x @ torch.randn(4, 8, generator=generator))
-        self.net = nn.Linear(4, 8)
-        with torch.no_grad():
-            self.net.weight.copy_(torch.randn(8, 4, generator=generator))
-            self.net.bias.zero_()
-        self.hamming = HammingLoss(self.layer)
-
-    def loss(self, z):
-        return self.hamming(z, self.labels)
-
-    def calibrate(self, **options):
-        return calibrate(self.layer, self.net(self.x), self.loss, **{**GRID, **options})
-
-    def train(self, steps=100):
-        optimizer = torch.optim.Adam(self.net.parameters(), 0.05)
-        for _ in range(steps):
-            optimizer.zero_grad()
-            self.loss(self.layer(self.net(self.x))).backward()
-            optimizer.step()
-        return float(self.loss(self.layer.eval()(self.net(self.x))).detach())
-
-
-def settings(estimator):
-    names = ("target", "input_noise_temperature", "target_noise_temperature", "sigma", "beta", "theta_scale")
-    values = {name: getattr(estimator, name, None) for name in names}
-    return {name: str(float(value) if isinstance(value, int) else value) for name, value in values.items()}
+from tests.calibration.task import GRID, Task, settings
 
 
 @pytest.mark.parametrize(
@@ -400,24 +363,3 @@ def test_lightning_calibrates_at_its_steps(tmp_path):
     assert settings(resumed.layer.estimator) == settings(task.layer.estimator)
     assert isinstance(callback.calibrations[0], Calibration)
     assert isinstance(task.layer.estimator.target.beta, Relative)
-
-
-def _rank(rank, folder):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    task = Task()
-    task.x, task.labels = task.x[rank * 16 :][:16], task.labels[rank * 16 :][:16]
-    CalibrationCallback(task.layer, lambda task, batch: task.calibrate())(0, task, None)
-    torch.save(settings(task.layer.estimator), f"{folder}/{rank}")
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
-def test_ranks_take_what_the_first_has_found(tmp_path):
-    torch.multiprocessing.spawn(_rank, (tmp_path,), 2)
-    found = [torch.load(tmp_path / str(rank)) for rank in range(2)]
-    assert found[0] == found[1]
-    task = Task()
-    task.x, task.labels = task.x[:16], task.labels[:16]
-    assert found[0]["theta_scale"] == settings(task.calibrate().estimator_of(task.layer))["theta_scale"]

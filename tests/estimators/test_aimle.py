@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import os
-import tempfile
 
 import pytest
 import torch
@@ -228,29 +226,6 @@ def test_the_state_can_be_shared_and_made_on_the_meta_device():
         estimator = AIMLE()
     estimator.to_empty(device="cpu").load_state_dict(state)
     assert float(estimator.beta) == 3.0
-
-
-def train_one_rank(rank, folder):
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    states = []
-    for symmetric in (False, True):
-        layer = make(initial_beta=1.0, initial_norm=0.0, target_norm=0.9, step=0.1, symmetric=symmetric, decay=0.0)
-        # Rank 0 has a large downstream gradient and many non-zeros, rank 1 has none at all.
-        for _ in range(3):
-            backward(layer, torch.full((40, 6), float(rank == 0)).cumsum(1), seed=rank)
-        states.append(layer.estimator.state_dict())
-    torch.save(states, f"{folder}/states_{rank}")
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
-def test_ranks_adapt_together():
-    with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(train_one_rank, (folder,), nprocs=2)
-        states = [torch.load(os.path.join(folder, f"states_{rank}"), weights_only=True) for rank in (0, 1)]
-    assert states[0] == states[1]
-    assert all(float(state["norm"]) > 0 for state in states[0])
 
 
 @pytest.mark.parametrize(

@@ -99,50 +99,6 @@ def test_the_first_batch_that_is_differentiated_fixes_the_scale_of_noise():
     assert float(other.estimator.theta_scale) == 0
 
 
-def scales_of_rank(rank, folder):
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-
-    def thetas(seed=rank):
-        generator = torch.Generator().manual_seed(seed)
-        return [(1 + 9 * seed) * torch.randn(5, 6, generator=generator) for _ in range(3)]
-
-    def train(layer, batches, **options):
-        torch.manual_seed(0)
-        model = torch.nn.Sequential(torch.nn.Linear(6, 6), layer)
-        parallel = torch.nn.parallel.DistributedDataParallel(model, **options)
-        seen = []
-        for theta in batches:
-            parallel(theta).square().sum().backward()
-            seen.append(float(layer.estimator.theta_scale))
-        return seen
-
-    scales = {"usual": train(make(IMLE(Normal())), thetas())}
-    # Not each rank has a part in each layer: nobody may wait for another.
-    alone = make(IMLE(Normal()))
-    if rank == 1:
-        alone(thetas()[0].requires_grad_()).sum().backward()
-    scales["alone"] = [float(alone.estimator.theta_scale)]
-    fixed = make(IMLE(Normal()))
-    fixed.estimator.fix_scale(thetas(seed=3)[0])
-    scales["without buffers"] = train(fixed, thetas(), broadcast_buffers=False)
-    torch.save(scales, f"{folder}/scales_{rank}")
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
-def test_ranks_share_the_scale_of_rank_0(tmp_path):
-    torch.multiprocessing.spawn(scales_of_rank, (str(tmp_path),), nprocs=2)
-    one, other = (torch.load(tmp_path / f"scales_{rank}") for rank in (0, 1))
-    first, *later = one["usual"]
-    assert first != other["usual"][0], "in the first step each has that of its own batch"
-    assert later == other["usual"][1:] == [first, first]
-    assert one["alone"] == [0.0]
-    assert other["alone"] > [0.0]
-    assert one["without buffers"] == other["without buffers"]
-    assert len(set(one["without buffers"])) == 1
-
-
 def test_a_temperature_made_relative_later_has_a_scale_too():
     layer = make(IMLE(Normal(), input_noise_temperature=0.3))
     assert layer.estimator.state_dict() == {}

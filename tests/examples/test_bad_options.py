@@ -77,6 +77,16 @@ def test_a_file_or_nothing_is_no_folder_for_results(call, tmp_path):
         assert message in errors[0]
 
 
+def test_a_run_that_is_refused_leaves_no_folder(call, tmp_path):
+    kept = tmp_path / "results" / "kept"
+    kept.parent.mkdir()
+    for out in (tmp_path / "out", kept / "deep"):
+        code, _, _ = call("road_network", "--out", out, "--places", 2)
+        assert (code, out.exists()) == (2, False)
+    assert kept.parent.is_dir()
+    assert not kept.exists()
+
+
 def test_quick_leaves_options_that_are_given_as_they_are(call, tmp_path):
     code, _, _ = call("road_network", "--quick", "--epochs", 1)
     assert code == 0

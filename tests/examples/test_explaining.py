@@ -132,6 +132,13 @@ def test_page(tmp_path):
     fewer = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert re.findall(r"<b>(\d+%)</b>", fewer) == ["100%", "0%"]
     assert "2 of 3 texts are shown" in fewer
+    assert "by people" in fewer
+    assert "struck out" in fewer
+    write_page(tmp_path / "page.html", "A", "B.", explained, shown=2, planted=True, rated=True)
+    planted = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "planted, not chosen" in planted
+    assert "people" not in planted
+    assert "struck out" not in planted
 
 
 def options_of(monkeypatch, tmp_path, *arguments):
@@ -165,6 +172,7 @@ def test_published_figures_say_in_what_the_set_up_differs(monkeypatch, tmp_path)
     [
         (["--k", "0"], "--k: expected a number of words, or a share from 1% to 100%, got '0'"),
         (["--k", "101%"], "--k: expected a number of words, or a share"),
+        (["--k", "400", "--quick"], "--k: expected less than [0-9]+, the words of the longest text, got 400"),
         (["--encoder", "lstm"], "--encoder: expected conv, transformer or bert:NAME, got 'lstm'"),
         (["--encoder", "bert:"], "--encoder: expected conv, transformer or bert:NAME, got 'bert:'"),
         (["--encoder", "transformer", "--filters", 6], "--filters: expected a multiple of 4 for a transformer, got 6"),

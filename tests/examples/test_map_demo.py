@@ -96,6 +96,7 @@ def test_it_learns_the_path_with_a_map_of_ones_own_and_leaves_a_page(call, tmp_p
     adapter, shape = paths_over(costs), tuple(costs.shape)
     gold = cheapest(adapter, costs)
     assert data["costs"] == costs.flatten().tolist()
+    assert (learning["method"], data["seed"], learning["rate"]) == ("imle", 0, 0.05)  # which the page says
     assert torch.equal(bits(learning["gold"], shape)[0], gold)
     paths, targets = sample(adapter, costs, gold, 1.0, 0.0, 10.0, count=sampling["count"], seed=0)
     assert torch.equal(bits(sampling["paths"]["1"], shape), paths)

@@ -253,6 +253,7 @@ def test_a_truncated_file(tmp_path, arrays):
         (["--data", "comets"], "--data: expected layout, springs, leaders or a file NAME.npz, got 'comets'"),
         (["--nodes", 2], "--nodes: expected at least 3, got 2"),
         (["--steps", 1], "--steps: expected at least 2, got 1"),
+        (["--steps", 5, "--ahead", 5], "--ahead: expected less than 5, the time steps, got 5"),
         (["--method", "tree"], "unknown method 'tree'"),
         (["--variance", 0], "--variance: expected a number above 0, got '0'"),
     ],

@@ -6,12 +6,10 @@ import copy
 import io
 import os
 
-import loky
 import pytest
 import torch
 import torch.distributed
 import torch.multiprocessing
-from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from imle_adapters import ShortestPathAdapter
@@ -20,7 +18,6 @@ from imle_solvers import (
     IMLE,
     FunctionAdapter,
     Normal,
-    ProcessExecutor,
     SolverLayer,
 )
 from tests.layer.model import Model, accuracy, batches, loss_of, train
@@ -97,36 +94,6 @@ def test_gradient_checkpointing_recomputes_the_same_samples():
         grads.append(model.linear.weight.grad)
     assert torch.equal(grads[0], grads[1])
     assert grads[0].abs().sum() > 0
-
-
-def train_one_rank(rank, folder):
-    os.environ["LOCAL_WORLD_SIZE"] = "2"  # as torchrun sets it
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    executor = ProcessExecutor()
-    assert executor.num_workers == max(1, loky.cpu_count() // 2)
-    model = Model(top_k(6, 2), estimator=AIMLE(Normal(), initial_beta=0.5, step=0.05), executor=executor)
-    parallel = nn.parallel.DistributedDataParallel(model)
-    optimizer = torch.optim.Adam(parallel.parameters(), lr=0.05)
-    for x, y in batches(20, seed=rank):
-        optimizer.zero_grad()
-        loss_of(parallel, x, y).backward()
-        optimizer.step()
-    torch.save(model.state_dict(), f"{folder}/model_{rank}")
-    torch.save([process.pid for process in executor._pool.processes], f"{folder}/workers_{rank}")
-    executor.close()
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
-def test_distributed_data_parallel_with_two_processes(tmp_path):
-    torch.multiprocessing.spawn(train_one_rank, (str(tmp_path),), nprocs=2)
-    one, other = (torch.load(tmp_path / f"model_{rank}", weights_only=True) for rank in (0, 1))
-    assert torch.equal(one["linear.weight"], other["linear.weight"])
-    assert one["layer.estimator.beta"] == other["layer.estimator.beta"]
-    assert not torch.equal(one["linear.weight"], Model().linear.weight)
-    workers = [set(torch.load(tmp_path / f"workers_{rank}")) for rank in (0, 1)]
-    assert not workers[0] & workers[1]
 
 
 @pytest.mark.slow

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import sys
 
 import pytest
 import torch
@@ -12,7 +10,7 @@ import torch.distributed
 import torch.multiprocessing
 from torch.utils.checkpoint import checkpoint
 
-from imle_adapters import ShortestPathAdapter, TopKAdapter
+from imle_adapters import TopKAdapter
 from imle_solvers import (
     IMLE,
     FenchelYoungLoss,
@@ -157,27 +155,3 @@ def test_a_process_alone_draws_what_it_draws_without_torch_distributed(noise):
         assert torch.equal(layer_of(IMLE(noise))(THETA), expected)
     finally:
         torch.distributed.destroy_process_group()
-
-
-def draw_in_one_of_two_processes(rank, folder):
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    torch.manual_seed(0)
-    layer = SolverLayer(
-        ShortestPathAdapter.grid(6, 6), num_workers=0, num_samples=5, generator=torch.Generator().manual_seed(0)
-    )
-    own = SolverLayer(TopKAdapter(20, 5))
-    parallel = torch.nn.parallel.DistributedDataParallel(torch.nn.Sequential(torch.nn.Linear(3, 20), own))
-    # Rank 1 draws once more than rank 0: whoever waited for the other here would wait for ever.
-    drawn = [layer(torch.ones(2, 6, 6)) for _ in range(1 + rank)]
-    z = parallel(torch.ones(2, 3))
-    z.pow(2).sum().backward()
-    torch.save((drawn[0], z.detach()), f"{folder}/drawn_{rank}")
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_two_processes_with_one_seed_draw_different_noise(tmp_path):
-    torch.multiprocessing.spawn(draw_in_one_of_two_processes, (str(tmp_path),), nprocs=2)
-    one, other = (torch.load(tmp_path / f"drawn_{rank}", weights_only=True) for rank in (0, 1))
-    assert not any(torch.equal(*pair) for pair in zip(one, other, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -9,11 +10,13 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from matplotlib import colormaps, colors
 from matplotlib.figure import Figure
 from PIL import Image
 
 from imle_adapters import ShortestPathAdapter
 from imle_solvers import SolverLayer, viz
+from imle_solvers.viz.canvas import COLOURS
 from tests.viz.test_layer_plots import picture
 
 PATH = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
@@ -37,6 +40,11 @@ assert "matplotlib.pyplot" not in sys.modules
 """
     run = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+def to_rgb(colour):
+    """Of 255, as an image has them."""
+    return tuple(round(255 * part) for part in colors.to_rgb(colour))
 
 
 def path_lines(axes):
@@ -195,6 +203,37 @@ def test_animations_of_ones_own(tmp_path):
     with pytest.raises(ValueError, match="fps: expected a number above zero, got 0"):
         viz.animate(lambda figure, frame: None, "a", tmp_path / "none.gif", fps=0)
     assert not (tmp_path / "none.gif").exists()
+
+
+def test_a_colour_is_the_same_in_all_frames(tmp_path):
+    def draw(figure, frame):
+        random = np.random.default_rng(frame)
+        left, right = figure.subplots(1, 2)
+        shares = random.random((12, 12))
+        shares[0, 0] = 1.0
+        viz.plot_grid(shares, kind="shares", bar=False, axes=left)
+        viz.plot_grid(path=np.zeros((9, 9)), image=random.random((30, 30, 3)), axes=right)
+        figure.text(0.5, 0.02, "a line", backgroundcolor=COLOURS[2])
+
+    most = tuple(colormaps["viridis"](1.0, bytes=True)[:3])
+    with Image.open(viz.animate(draw, range(3), tmp_path / "shares.gif", dpi=60)) as image:
+        for frame in range(3):
+            image.seek(frame)
+            present = {colour for _, colour in image.convert("RGB").getcolors(1 << 16)}
+            assert {most, to_rgb(COLOURS[2]), (255, 255, 255)} <= present
+
+
+def test_nine_curves_differ_in_colour_and_in_line():
+    axes = viz.plot_curves({f"curve {index}": [0.0, 1.0] for index in range(9)})
+    assert len({line.get_color() for line in axes.lines}) == 9
+    for before, line in itertools.pairwise(axes.lines):
+        assert before.get_linestyle() != line.get_linestyle()
+
+
+def test_markers_at_the_ends_of_shares_are_whole():
+    axes = viz.plot_curves({"a": [-0.3, 1.0]}, percent=True)
+    low, high = axes.get_ylim()
+    assert low < -0.3 and high > 1
 
 
 def test_animations_of_arrays_that_do_not_fit_say_so(tmp_path):
