@@ -64,6 +64,8 @@ class OutsideEngine:
         try:
             if self._process is None:
                 self._start()
+            if self._stopped:  # meanwhile
+                raise EOFError
             outcome: Outcome = self._ask((costs, bounds, seconds))
             return outcome
         except (OSError, EOFError, pickle.UnpicklingError):  # the process ended
