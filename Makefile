@@ -21,6 +21,7 @@ help:
 	@echo "make vae        train an auto-encoder with a discrete code, results in runs/discrete_vae"
 	@echo "make relations  interactions of particles from their tracks, results in runs/relational_inference"
 	@echo "make mazes      plan in mazes by learned costs, results in runs/maze_planning"
+	@echo "make parsing    which words of a sentence depend on which, as trees; results in runs/parsing"
 	@echo "                all of these by the names of folders, too: make map_demo"
 	@echo "                and with options: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
 	@echo "make results    make docs/results.md of docs/results; ARGS=\"runs/warcraft\" stores that run first"

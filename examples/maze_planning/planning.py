@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from examples.common.arrays import read_arrays
 from examples.maze_planning.mazes import SIDE, Array, Mazes, demonstrate, distances, draw_source
 
 SPLITS = ("train", "val", "test")
@@ -26,8 +26,7 @@ def read(file: Path, split: str, count: int, seed: int) -> Mazes:
         seed: of starts and demonstrations.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not what it should be; says what, and of which maze. Nothing is unpickled.
+        ValueError: it is not there, or not what it should be; says what, and of which maze. Nothing is unpickled.
     """
     maps, goals, given = _arrays(file, split)
     walls, target = maps == 0, goals.reshape(len(goals), -1).argmax(axis=1)
@@ -50,37 +49,36 @@ def _steps(name: str, walls: Array, goal: int, given: Array) -> Array:
         raise ValueError(f"{name}: expected a way from another cell to the goal, got none")
     if (steps[known] != -given.ravel()[known]).any():
         raise ValueError(f"{name}: expected distances to be the steps to the goal, below zero, got others")
+    if (given.ravel()[~known] > -steps.max()).any():
+        raise ValueError(f"{name}: expected distances of cells without a way to the goal below all others, got others")
     return steps
 
 
 def _arrays(file: Path, split: str) -> tuple[Array, Array, Array]:
     """Maps, goals and distances of a split, of the shapes and values that they should have."""
-    if not file.is_file():
-        beside = sorted(path.name for path in file.parent.glob("*.npz")) if file.parent.is_dir() else []
-        raise FileNotFoundError(
-            f"expected a file of mazes, found none at {file}; beside it: {', '.join(beside) or '-'}"
-        )
     first = len(PARTS) * SPLITS.index(split)
     names = {part: f"arr_{first + index}" for index, part in enumerate(PARTS) if part != "policies"}
     try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
-            if missing := [name for name in names.values() if name not in stored]:
-                found = ", ".join(stored.files) or "nothing"
-                raise ValueError(f"expected arrays arr_0 to arr_11, found no {missing[0]} but {found}")
-            arrays = {part: np.asarray(stored[name]) for part, name in names.items()}
-    except (ValueError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{file} is not a file of mazes as planning-datasets has them, NAME.npz: {error}") from error
+        stored = read_arrays(file, tuple(names.values()))
+    except ValueError as error:
+        raise ValueError(f"{file}: expected mazes as planning-datasets has them, arr_0 to arr_11, {error}") from error
+    arrays = {part: stored[name] for part, name in names.items()}
     count = len(arrays["maps"]) if arrays["maps"].ndim else 0
     for part, array in arrays.items():
         shape = (count, SIDE, SIDE) if part == "maps" else (count, 1, SIDE, SIDE)
         if count == 0 or array.shape != shape or array.dtype.kind not in "fiub":
             raise ValueError(
                 f"{file}: expected {part} of {split}, {names[part]}, to be numbers of shape {shape} with a maze or "
-                f"more, got {array.dtype} {array.shape}"
+                f"more, got {array.dtype} {array.shape}; mazes have {SIDE} x {SIDE} cells here"
             )
-        if part != "distances" and not np.isin(array, (0, 1)).all():
-            raise ValueError(f"{file}: expected {part} of {split}, {names[part]}, to be 0 or 1, got other values")
-    wrong = arrays["goals"].reshape(count, -1).sum(axis=1) != 1
-    if wrong.any():
-        raise ValueError(f"{file}: maze {int(wrong.argmax())} of {split}: expected one goal, got none or several")
+        other = ~np.isin(array, (0, 1))
+        if part != "distances" and other.any():
+            maze = int(other.reshape(count, -1).any(axis=1).argmax())
+            raise ValueError(
+                f"{file}: maze {maze} of {split}: expected {part}, {names[part]}, to be 0 or 1, got {array[other][0]}"
+            )
+    found = arrays["goals"].reshape(count, -1).sum(axis=1)
+    if (found != 1).any():
+        maze = int((found != 1).argmax())
+        raise ValueError(f"{file}: maze {maze} of {split}: expected one goal, got {int(found[maze])}")
     return arrays["maps"], arrays["goals"], arrays["distances"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from examples.common.arrays import read_arrays
 from examples.relational_inference.particles import Motions
 
 
@@ -21,22 +21,10 @@ def read_motions(file: Path) -> Motions:
     """
     expected = f"{file}: expected a .npz of arrays tracks (N, T, n, D) and influence (N, n, n)"
     try:
-        with file.open("rb") as opened:  # which NumPy leaves open where it is no archive
-            loaded = np.load(opened, allow_pickle=False)
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise ValueError(f"{expected}, got one array of shape {loaded.shape}; write it by numpy.savez")
-            with loaded as archive:
-                if missing := {"tracks", "influence"} - set(archive.files):
-                    raise ValueError(f"{expected}, got {', '.join(archive.files) or 'none'}, without {min(missing)}")
-                tracks, influence = archive["tracks"], archive["influence"]
-    except FileNotFoundError as error:
-        raise ValueError(f"{expected}, found no such file") from error
-    except (OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise ValueError(f"{expected}, got none, or a truncated one: {_line(error)}") from error
+        arrays = read_arrays(file, ("tracks", "influence"))
     except ValueError as error:
-        if str(error).startswith(str(file)):
-            raise
-        raise ValueError(f"{expected} of numbers, not pickled: {_line(error)}") from error
+        raise ValueError(f"{expected}, {error}") from error
+    tracks, influence = arrays["tracks"], arrays["influence"]
     _check(tracks, influence, expected)
     return Motions(tracks.astype(np.float32), influence.astype(bool))
 
@@ -56,10 +44,8 @@ def _check(tracks: NDArray[Any], influence: NDArray[Any], expected: str) -> None
         ("finite tracks", ~np.isfinite(tracks).reshape(count, -1).all(1)),
         ("influence of zeros and ones", ~np.isin(influence, (0, 1)).reshape(count, -1).all(1)),
         ("no influence of a particle on itself", np.einsum("nii->ni", influence).any(1)),
+        ("an influence in every system", ~influence.reshape(count, -1).any(1)),
+        ("particles that move", (tracks == tracks[:, :1]).reshape(count, -1).all(1)),
     ):
         if wrong.any():
             raise ValueError(f"{expected}, with {name}, got other values in system {int(wrong.argmax())}")
-
-
-def _line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

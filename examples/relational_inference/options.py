@@ -21,6 +21,9 @@ PAPER = {
 }
 """Of Paulus et al. (2020) and Minervini et al. (2023): 50 000 steps; of 20 time steps 10 are predicted ahead."""
 
+MOST_PAIRS = 10**9
+"""Of all systems: what is generated is held in memory, some ten numbers a pair in the making."""
+
 
 def make_parser(text: str) -> Parser:
     """The options of this experiment."""
@@ -64,6 +67,9 @@ def parse(parser: Parser) -> argparse.Namespace:
         parser.error(f"--nodes: expected at least 3, got {options.nodes}")
     if options.steps < 2:
         parser.error(f"--steps: expected at least 2, got {options.steps}")
+    pairs = (options.systems + options.test) * options.nodes**2
+    if options.data in KINDS and pairs > MOST_PAIRS:
+        parser.error(f"--systems, --nodes: expected at most {MOST_PAIRS} pairs of particles in all, got {pairs}")
     if options.data in KINDS and options.ahead >= options.steps:
         parser.error(f"--ahead: expected less than {options.steps}, the time steps, got {options.ahead}")
     return options

@@ -36,6 +36,7 @@ EXPERIMENTS = (
         interrupt=5,
     ),
     Experiment("maze_planning", "mazes", metrics=("optimal", "walls", "expanded", "saved"), interrupt=5),
+    Experiment("parsing", "parsing", metrics=("attachment", "exact"), interrupt=5),
     Experiment("noise_study", "noise", quick=("--method", "exact,score"), metrics=("gap", "found"), interrupt=4),
     Experiment(
         "learning_to_explain",

@@ -186,17 +186,20 @@ def save_one(path, array):
 
 WRITERS = {
     "nothing": (lambda path, arrays: None, "found no such file"),
-    "empty": (lambda path, arrays: path.write_bytes(b""), "got none, or a truncated one"),
-    "text": (lambda path, arrays: path.write_text("a,b\n1,2\n"), "of numbers, not pickled"),
-    "another encoding": (lambda path, arrays: path.write_bytes("Jägerstraße".encode("utf-16")), "not pickled"),
-    "pickle": (lambda path, arrays: path.write_bytes(pickle.dumps(Bomb())), "not pickled"),
+    "empty": (lambda path, arrays: path.write_bytes(b""), "got a file that is no .npz, or the beginning of one"),
+    "text": (lambda path, arrays: path.write_text("a,b\n1,2\n"), "no .npz"),
+    "another encoding": (lambda path, arrays: path.write_bytes("Jägerstraße".encode("utf-16")), "no .npz"),
+    "pickle": (lambda path, arrays: path.write_bytes(pickle.dumps(Bomb())), "no .npz"),
     "pickled array": (
         lambda path, arrays: np.savez(path, **{**arrays, "tracks": np.array([Bomb()], dtype=object)}),
-        "not pickled",
+        "got Python objects, or a damaged array, as tracks",
     ),
-    "one array": (lambda path, arrays: save_one(path, arrays["tracks"]), "got one array of shape"),
-    "zip of something": (lambda path, arrays: zipfile.ZipFile(path, "w").close(), "got none, without influence"),
-    "no truth": (lambda path, arrays: np.savez(path, tracks=arrays["tracks"]), "got tracks, without influence"),
+    "one array": (
+        lambda path, arrays: save_one(path, arrays["tracks"]),
+        "no .npz.*; write it by numpy.savez",
+    ),
+    "zip of something": (lambda path, arrays: zipfile.ZipFile(path, "w").close(), "found no tracks in it but nothing"),
+    "no truth": (lambda path, arrays: np.savez(path, tracks=arrays["tracks"]), "found no influence in it but tracks"),
     "text columns": (
         lambda path, arrays: np.savez(path, **{**arrays, "tracks": arrays["tracks"].astype(str)}),
         "got tracks of <U",
@@ -214,6 +217,14 @@ WRITERS = {
     "weights": (
         lambda path, arrays: np.savez(path, **{**arrays, "influence": arrays["influence"] * 0.5}),
         "zeros and ones, got other values in system 0",
+    ),
+    "alone": (
+        lambda path, arrays: np.savez(path, **{**arrays, "influence": arrays["influence"] * 0}),
+        "an influence in every system, got other values in system 0",
+    ),
+    "at rest": (
+        lambda path, arrays: np.savez(path, **{**arrays, "tracks": arrays["tracks"] * 0 + 1}),
+        "particles that move, got other values in system 0",
     ),
     "on itself": (
         lambda path, arrays: np.savez(path, **{**arrays, "influence": arrays["influence"] | np.eye(4, dtype=np.uint8)}),
@@ -238,12 +249,12 @@ def test_a_truncated_file(tmp_path, arrays):
     path = tmp_path / "own.npz"
     np.savez(path, **arrays)
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(ValueError, match="got none, or a truncated one"):
+    with pytest.raises(ValueError, match="no .npz, or the beginning of one"):
         read_motions(path)
     np.savez(path, **arrays)
     whole = path.read_bytes()
     path.write_bytes(whole[:200] + b"\0" * 40 + whole[240:])  # damaged in the middle
-    with pytest.raises(ValueError, match="got none, or a truncated one"):
+    with pytest.raises(ValueError, match="got (a damaged file|Python objects, or a damaged array)"):
         read_motions(path)
 
 
@@ -253,6 +264,7 @@ def test_a_truncated_file(tmp_path, arrays):
         (["--data", "comets"], "--data: expected layout, springs, leaders or a file NAME.npz, got 'comets'"),
         (["--nodes", 2], "--nodes: expected at least 3, got 2"),
         (["--steps", 1], "--steps: expected at least 2, got 1"),
+        (["--nodes", 10_000, "--systems", 2_000_000], "expected at most 1000000000 pairs of particles in all, got 200"),
         (["--steps", 5, "--ahead", 5], "--ahead: expected less than 5, the time steps, got 5"),
         (["--method", "tree"], "unknown method 'tree'"),
         (["--variance", 0], "--variance: expected a number above 0, got '0'"),

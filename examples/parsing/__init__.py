@@ -1,0 +1,1 @@
+"""Sentences as trees: which word each word depends on."""
