@@ -4,10 +4,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
+# TensorFlow beside OR-Tools changes where programs are solved: it has an environment of its own.
+FRONTENDS := $(VENV)-frontends
 
 EXPERIMENTS := $(patsubst examples/%/main.py,%,$(wildcard examples/*/main.py))
 
-.PHONY: help $(EXPERIMENTS) roads custom map noise explain vae relations mazes results test test-frontends quick check wheel bench bench-parts clean
+.PHONY: help $(EXPERIMENTS) roads custom map noise explain vae relations mazes results test test-frontends quick check wheel bench bench-parts bench-frontends clean
 
 help:
 	@echo "make warcraft   train the Warcraft example, results in runs/warcraft"
@@ -24,12 +26,13 @@ help:
 	@echo "                and with options: make warcraft ARGS=\"--epochs 1\", or ARGS=--help"
 	@echo "make results    make docs/results.md of docs/results; ARGS=\"runs/warcraft\" stores that run first"
 	@echo "make test       all tests"
-	@echo "make test-frontends  the tests of other front ends than PyTorch's: JAX"
+	@echo "make test-frontends  the tests of other front ends than PyTorch's: JAX, and Keras on each backend"
 	@echo "make quick      the tests that take no more than a few seconds each"
 	@echo "make check      linter, formatter, types and whether all that is public has one, import contracts"
 	@echo "make wheel      build wheel and sdist, and try the wheel in an empty environment"
 	@echo "make bench      compare everything with what else there is, in about five minutes; results in runs/bench"
 	@echo "make bench-parts  measure kernels, workers, noise, the layer, integer programs and a training step"
+	@echo "make bench-frontends  measure a step of each front end"
 	@echo "make clean      remove the environment and everything that was built"
 
 # By the names of their folders, or shorter ones.
@@ -51,8 +54,8 @@ results: $(VENV)/.examples
 test: $(VENV)/.dev
 	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-test-frontends: $(VENV)/.frontends
-	$(RUN) -m pytest tests/jax tests/host tests/project/test_readme.py
+test-frontends: $(FRONTENDS)/.made
+	$(FRONTENDS)/bin/python -m pytest tests/jax tests/keras tests/host tests/adapters/ilp/test_outside.py tests/project/test_readme.py
 
 quick: $(VENV)/.dev
 	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow"
@@ -76,10 +79,12 @@ bench-parts: $(VENV)/.bench
 	$(RUN) benchmarks/bench_dispatch.py
 	$(RUN) benchmarks/bench_noise.py
 	$(RUN) benchmarks/bench_layer.py
-	$(RUN) benchmarks/bench_frontends.py
 	$(RUN) benchmarks/bench_diagnostics.py
 	$(RUN) benchmarks/bench_ilp.py
 	$(RUN) benchmarks/bench_training.py
+
+bench-frontends: $(FRONTENDS)/.made
+	$(FRONTENDS)/bin/python benchmarks/bench_frontends.py
 
 # The wheel must work where nothing but its own dependencies is installed.
 wheel: $(VENV)/.dev
@@ -103,8 +108,9 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	$(RUN) -m pip install --quiet -c constraints.txt -e ".[examples,dev]"
 	touch $@
 
-$(VENV)/.frontends: $(VENV)/.made pyproject.toml constraints.txt
-	$(RUN) -m pip install --quiet -c constraints.txt -e ".[examples,dev,jax]"
+$(FRONTENDS)/.made: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(FRONTENDS)
+	$(FRONTENDS)/bin/python -m pip install --quiet -c constraints.txt -e ".[examples,dev,jax,keras]" tensorflow-cpu
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.made pyproject.toml constraints.txt
@@ -112,4 +118,4 @@ $(VENV)/.bench: $(VENV)/.made pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FRONTENDS) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -127,6 +127,15 @@ class SolverAdapter:
         """The names of the solvers that are found here for adapters of this class, for `python -m imle_solvers`."""
         return ()
 
+    def description(self) -> dict[str, Any] | None:
+        """How to make an equal adapter, for files of models: `{"name": ..., "kwargs": {...}}` for `make_adapter`.
+
+        Returns:
+            The name that the class, or the class method that made it, is registered by, and arguments that JSON holds,
+            or tuples or arrays of numbers. None, unless overridden: it cannot be described.
+        """
+        return None
+
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for the first row whose theta or context cannot be solved.
 

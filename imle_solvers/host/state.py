@@ -19,7 +19,7 @@ State = Mapping[str, Array]
 
 def read_state(estimator: Estimator) -> dict[str, Array]:
     """The buffers, by name, as arrays of float64."""
-    return {name: buffer.double().numpy().copy() for name, buffer in estimator.named_buffers()}
+    return {name: buffer.double().cpu().numpy().copy() for name, buffer in estimator.named_buffers()}
 
 
 def adapts(estimator: Estimator) -> bool:
@@ -34,14 +34,15 @@ def held(estimator: Estimator, state: State | None) -> Iterator[None]:
         yield
         return
     own = {name: buffer.clone() for name, buffer in estimator.named_buffers()}
-    _write(estimator, state)
+    write_state(estimator, state)
     try:
         yield
     finally:
-        _write(estimator, {name: buffer.numpy() for name, buffer in own.items()})
+        write_state(estimator, {name: buffer.numpy() for name, buffer in own.items()})
 
 
 @torch.no_grad()
-def _write(estimator: Estimator, state: State) -> None:
+def write_state(estimator: Estimator, state: State) -> None:
+    """Sets the buffers, see `read_state`."""
     for name, buffer in estimator.named_buffers():
         buffer.copy_(torch.from_numpy(np.array(state[name])))

@@ -41,10 +41,12 @@ class Call:
     Attributes:
         plan: the host's.
         draws: how it draws.
+        moves_own_state: whether the backward pass moves the state that is on the host, where it is not given one.
     """
 
     plan: HostPlan
     draws: Draws
+    moves_own_state: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,8 @@ def _forward(call: Call, theta: Any, words: Any, context: Any, state: Any) -> An
                 f'jax.lax.stop_gradient({name}), or see "Learning a constraint" in docs/programs.md'
             )
     plan.check_differentiable()
-    if plan.adapts and (state is None or not any(each.perturbed for each in state.values())):
+    carried = state is not None and any(each.perturbed for each in state.values())
+    if plan.adapts and not carried and not call.moves_own_state:
         raise TypeError(_ADAPTS.format(type(plan.estimator).__name__))
     theta, words, context, state = jax.tree.map(_value, (theta, words, context, state), is_leaf=_is_primal)
     if state is None and draws.perturb and plan.awaits_scale and axes_of((theta, words)):

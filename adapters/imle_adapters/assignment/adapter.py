@@ -114,6 +114,11 @@ class AssignmentAdapter(SolverAdapter):
                     "unmatched rows"
                 )
 
+    def description(self) -> dict[str, Any]:
+        n_rows, n_cols = self.instance_shape
+        given = {"allowed": self.allowed, "unmatched": self.unmatched, "backend": self.backend}
+        return {"name": "assignment", "kwargs": {"n_rows": n_rows, "n_cols": n_cols, "sense": self.sense, **given}}
+
     def layout(self, context: Context) -> Layout:
         """The matrix of pairs, with those that may not be chosen."""
         allowed = np.ones(self.instance_shape, dtype=bool) if self.allowed is None else self.allowed

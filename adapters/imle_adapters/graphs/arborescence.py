@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -79,7 +79,7 @@ class MaxArborescenceAdapter(GraphAdapter):
 
     def __init__(
         self,
-        graph: nx.DiGraph[Any],
+        graph: nx.DiGraph[Any] | Mapping[str, Any],
         root: Hashable | None = None,
         *,
         edge_order: Iterable[Any] | None = None,
@@ -88,7 +88,8 @@ class MaxArborescenceAdapter(GraphAdapter):
         """Describes the trees on a NetworkX graph, of which nodes and edges are copied, no attributes.
 
         Args:
-            graph: a DiGraph or a MultiDiGraph.
+            graph: a DiGraph or a MultiDiGraph; or
+                {"edges": [...], "directed": ..., "nodes": [...]}, see `from_edges`.
             root: the node that all trees lead from; None: any.
             edge_order: the graph's edges, each once, in the order of theta's entries; None: NetworkX's order.
             backend: "compiled", or as a reference "networkx".
@@ -144,6 +145,11 @@ class MaxArborescenceAdapter(GraphAdapter):
         }
         self.num_ones: float | None = len(network.nodes) - 1
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
+
+    def description(self) -> dict[str, Any]:
+        root = None if self.root is None else self.nodes[self.root]
+        graph = self.network.description()
+        return {"name": "max_arborescence", "kwargs": {"graph": graph, "root": root, "backend": self.backend}}
 
     def layout(self, context: Context) -> Layout:
         """The graph, with the root, if it is given, and what is blocked."""

@@ -119,14 +119,39 @@ class Network:
         heads = np.array([index[edge[1]] for edge in edges], dtype=np.uint32)
         return cls(nodes, tails, heads, directed, [edge[2] for edge in edges] if len(edges[0]) == 3 else None)
 
+    def description(self) -> dict[str, Any]:
+        """The graph as lists, for `from_networkx`."""
+        described = {"nodes": self.nodes, "edges": self.edges, "directed": self.directed}
+        return described if self.places is None else {**described, "places": self.places}
+
     @classmethod
-    def from_networkx(cls, graph: nx.Graph[Any], edge_order: Iterable[Any] | None = None) -> Network:
+    def _from_description(cls, graph: Mapping[str, Any]) -> Network:
+        if not {"edges", "directed"} <= graph.keys() <= {"nodes", "edges", "directed", "places"}:
+            raise TypeError(
+                "expected a graph as {'edges': [...], 'directed': ..., 'nodes': [...]}, without nodes if they are to "
+                f"be those of the edges, got {', '.join(map(repr, graph)) or 'no entry'}"
+            )
+        network = cls.from_edges(graph["edges"], directed=bool(graph["directed"]), nodes=graph.get("nodes"))
+        places = graph.get("places")
+        return network if places is None else replace(network, places=[(float(x), float(y)) for x, y in places])
+
+    @classmethod
+    def from_networkx(
+        cls, graph: nx.Graph[Any] | Mapping[str, Any], edge_order: Iterable[Any] | None = None
+    ) -> Network:
         """Numbers nodes, and edges unless their order is given, in the order in which NetworkX lists them.
+
+        Args:
+            graph: NetworkX's, or a `description`.
+            edge_order: see above.
 
         Raises:
             TypeError: this is no NetworkX graph, or no list of edges.
             ValueError: the graph has no nodes or no edges, or the order is not one of its edges.
         """
+        if isinstance(graph, Mapping):
+            network = cls._from_description(graph)
+            return network if edge_order is None else network.reordered(edge_order)
         if not all(hasattr(graph, name) for name in ("nodes", "edges", "is_directed", "is_multigraph")):
             raise TypeError(
                 f"expected a NetworkX Graph, DiGraph, MultiGraph or MultiDiGraph, got {type(graph).__name__}; "

@@ -92,7 +92,7 @@ class ShortestPathAdapter(GraphAdapter):
 
     def __init__(
         self,
-        graph: nx.Graph[Any],
+        graph: nx.Graph[Any] | Mapping[str, Any],
         source: Hashable,
         target: Hashable,
         *,
@@ -103,7 +103,8 @@ class ShortestPathAdapter(GraphAdapter):
         """Describes the paths on a NetworkX graph, of which nodes and edges are copied, no attributes.
 
         Args:
-            graph: a Graph, DiGraph, MultiGraph or MultiDiGraph.
+            graph: a Graph, DiGraph, MultiGraph or MultiDiGraph; or
+                {"edges": [...], "directed": ..., "nodes": [...]}, see `from_edges`.
             source, target: nodes of the graph.
             edge_order: the graph's edges, each once, in the order of theta's entries; None: NetworkX's order.
             negative: "clamp", "raise" or "allow", see above.
@@ -244,6 +245,26 @@ class ShortestPathAdapter(GraphAdapter):
             self.exclusion = "blocked_edges=..., true where an edge may not be used"
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
 
+    def description(self) -> dict[str, Any]:
+        ends = {"source": self.nodes[self.source], "target": self.nodes[self.target]}
+        options = {**ends, "negative": self.negative, "backend": self.backend}
+        if self.cells is None:
+            return {"name": "shortest_path", "kwargs": {"graph": self.network.description(), **options}}
+        height, width = self.cells
+        grid = {
+            "height": height,
+            "width": width,
+            "neighbourhood": 8 if self._diagonal() else 4,
+            "directed": self.network.directed,
+        }
+        return {"name": "shortest_path_grid", "kwargs": {**grid, **options}}
+
+    def _diagonal(self) -> bool:
+        """Whether steps over a grid of cells may be diagonal."""
+        assert self.cells is not None
+        steps = abs(self.network.heads.astype(np.int64) - self.network.tails)
+        return bool((~np.isin(steps, (1, self.cells[1]))).any())
+
     def layout(self, context: Context) -> Layout:
         """The grid of cells, or the graph, with the ends of the path and what is blocked."""
         source, target = (
@@ -251,9 +272,7 @@ class ShortestPathAdapter(GraphAdapter):
         )
         ends = [self.nodes[source], self.nodes[target]]
         if self.cells:
-            steps = abs(self.network.heads.astype(np.int64) - self.network.tails)
-            diagonal = bool((~np.isin(steps, (1, self.cells[1]))).any())
-            return GridLayout(neighbourhood=8 if diagonal else 4, ends=ends, hidden=context.get("blocked"))
+            return GridLayout(neighbourhood=8 if self._diagonal() else 4, ends=ends, hidden=context.get("blocked"))
         return self.network.layout(ends, self._hidden(context))
 
     def theta_of(self, values: Mapping[Any, Any]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,7 +47,7 @@ class MaxSpanningTreeAdapter(GraphAdapter):
 
     def __init__(
         self,
-        graph: nx.Graph[Any],
+        graph: nx.Graph[Any] | Mapping[str, Any],
         *,
         forest: bool = False,
         edge_order: Iterable[Any] | None = None,
@@ -56,7 +56,8 @@ class MaxSpanningTreeAdapter(GraphAdapter):
         """Describes the trees on a NetworkX graph, of which nodes and edges are copied, no attributes.
 
         Args:
-            graph: a Graph or a MultiGraph.
+            graph: a Graph or a MultiGraph; or
+                {"edges": [...], "directed": ..., "nodes": [...]}, see `from_edges`.
             forest: accept a graph of several components, and span each.
             edge_order: the graph's edges, each once, in the order of theta's entries; None: NetworkX's order.
             backend: "compiled", or as a reference "networkx".
@@ -96,6 +97,7 @@ class MaxSpanningTreeAdapter(GraphAdapter):
         if backend not in _BACKENDS:
             raise ValueError(f"expected backend to be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
         self.network = network
+        self.forest = forest
         if self.network.directed:
             raise ValueError(
                 "expected an undirected graph, got a directed one; spanning trees follow edges both ways, so pass "
@@ -111,6 +113,13 @@ class MaxSpanningTreeAdapter(GraphAdapter):
         self.instance_shape: Shape = (len(self.network.tails),)
         self.num_ones: float | None = len(self.network.nodes) - components
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
+
+    def description(self) -> dict[str, Any]:
+        graph = self.network.description()
+        return {
+            "name": "max_spanning_tree",
+            "kwargs": {"graph": graph, "forest": self.forest, "backend": self.backend},
+        }
 
     def check(self, thetas: FloatArray, context: Context) -> None:
         """Raises `InputError` for scores of which a sum might not be finite."""

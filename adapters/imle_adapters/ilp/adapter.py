@@ -7,12 +7,13 @@ import functools
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from imle_adapters.ilp.choice import DEFAULT_WORK, Choice, same_ortools, solvers_of
+from imle_adapters.ilp.choice import DEFAULT_WORK, ORTOOLS, Choice, same_ortools, solvers_of
 from imle_adapters.ilp.engines import cp_sat
 from imle_adapters.ilp.engines.backends import ENGINES, available_backends
 from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, scaled
@@ -117,8 +118,8 @@ class ILPAdapter(SolverAdapter):
 
     def __init__(
         self,
-        spec: ILPSpec,
-        backend: str | Choice = "auto",
+        spec: ILPSpec | Mapping[str, Any],
+        backend: str | Choice | Mapping[str, Any] = "auto",
         time_limit: float | datetime.timedelta | None = None,
         compiled: bool = True,
         *,
@@ -128,7 +129,7 @@ class ILPAdapter(SolverAdapter):
         """Checks the spec for feasibility with one solve, which the time limit bounds too.
 
         Args:
-            spec: the program.
+            spec: the program; or the arguments of `ILPSpec`, as a dict.
             backend: "cp_sat" (see above), "scip", both also as "cp_sat_no_cuts" and "scip_no_cuts", "cbc" (integer
                 variables need finite bounds), "highs" (finite bounds of integer variables may not be beyond 1e6),
                 "glop" (linear programs, and integer ones with totally unimodular rows), or "gurobi" or "xpress", where
@@ -147,6 +148,10 @@ class ILPAdapter(SolverAdapter):
             ValueError: the spec is infeasible, the backend is unknown, not there or cannot hold it, the time limit is
                 not positive, or the gap is no number of at least 0, or above 0 for the relaxation.
         """
+        if isinstance(spec, Mapping):
+            spec = ILPSpec(**spec)
+        if isinstance(backend, Mapping):  # of another version of OR-Tools: it is chosen again
+            backend = Choice(**backend) if backend.get("ortools", ORTOOLS) == ORTOOLS else "auto"
         if not isinstance(spec, ILPSpec):
             raise TypeError(f"expected an ILPSpec, got {type(spec).__name__}; make one with ILPSpec(...)")
         self.spec = spec
@@ -157,6 +162,7 @@ class ILPAdapter(SolverAdapter):
         self.relative_gap: float = checked_gap(relative_gap)
         self.relaxed: bool = checked_relaxed(relaxed, backend, self.relative_gap)
         self._program = Program.of(spec).relaxed() if self.relaxed else Program.of(spec)
+        self._given = backend
         self.choice: Choice | None = same_ortools(backend) if isinstance(backend, Choice) else None
         self._solvers: tuple[str, ...] = solvers_of(backend, self._program)
         self._trial: tuple[_State, Floats, Context] | None = None
@@ -177,6 +183,20 @@ class ILPAdapter(SolverAdapter):
         }
         self.num_ones: float | None = _num_ones(spec)
         self._feasible = self._find_feasible()
+
+    def description(self) -> dict[str, Any]:
+        choice = self.choice
+        return {
+            "name": "ilp",
+            "kwargs": {
+                "spec": self.spec.description(),
+                "backend": self._given if choice is None else {**asdict(choice), "solvers": list(choice.solvers)},
+                "time_limit": self.time_limit,
+                "compiled": self.compiled,
+                "relative_gap": self.relative_gap,
+                "relaxed": self.relaxed,
+            },
+        }
 
     @property
     def backend(self) -> str:

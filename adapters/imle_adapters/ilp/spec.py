@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,9 +101,10 @@ class ILPSpec:
         Args:
             sense: "min" or "max".
             shape: of theta. May be left out where `theta_index` or the constraints tell the number of variables.
-            A_ub: (m_ub, n) dense or any scipy.sparse matrix; may be left out together with `b_ub`.
+            A_ub: (m_ub, n) dense, any scipy.sparse matrix, or the data, indices, indptr and shape of its CSR in a
+                dict; may be left out together with `b_ub`.
             b_ub: (m_ub,).
-            A_eq: (m_eq, n) dense or any scipy.sparse matrix; may be left out together with `b_eq`.
+            A_eq: (m_eq, n) likewise; may be left out together with `b_eq`.
             b_eq: (m_eq,).
             lb: lower bounds, one for all or (n,) or of theta's shape.
             ub: upper bounds, likewise.
@@ -186,11 +188,21 @@ class ILPSpec:
                 theta's. The model's objective prices the others, and is kept as `objective` for these.
 
         Raises:
-            ValueError: the model has parts that an `ILPSpec` cannot hold (quadratic terms, cones, special
-                ordered sets, indicators), or a variable comes twice or from another model.
+            ValueError: the model has parts that an `ILPSpec` cannot hold (quadratic terms, indicators, other
+                objectives), or a variable comes twice or from another model.
         """
         linear, index = read_mathopt(model, variables)
         return cls(**linear.spec_arguments(index, index.shape, None))
+
+    def description(self) -> dict[str, Any]:
+        """The arguments that make an equal one, of numbers, texts, lists and arrays."""
+        matrices = {
+            name: {"data": each.data, "indices": each.indices, "indptr": each.indptr, "shape": list(each.shape)}
+            for name, each in (("A_ub", self.A_ub), ("A_eq", self.A_eq))
+        }
+        same = ("sense", "b_ub", "b_eq", "lb", "ub", "integrality", "theta_index", "fixed_cost", "objective", "offset")
+        names = None if self.names is None else list(self.names)
+        return {**{name: getattr(self, name) for name in same}, **matrices, "shape": list(self.shape), "names": names}
 
     @property
     def num_variables(self) -> int:
@@ -258,6 +270,8 @@ def _matrix(name: str, value: Any) -> Any:
     """Float64 CSR with sorted, summed, non-zero entries; None for None."""
     if value is None:
         return None
+    if isinstance(value, Mapping):
+        value = _compressed(name, value)
     if scipy.sparse.issparse(value):
         if np.iscomplexobj(value):
             raise ValueError(f"expected {name} to hold real numbers, got a matrix of {value.dtype}")
@@ -281,6 +295,17 @@ def _matrix(name: str, value: Any) -> Any:
             f"expected finite coefficients{sizes}, got {value} in {name}[{row}, {matrix.indices[where]}]{hint}"
         )
     return matrix
+
+
+def _compressed(name: str, value: Mapping[str, Any]) -> Any:
+    """The matrix whose compressed rows a dict has, as `ILPSpec.description` makes it."""
+    try:
+        return scipy.sparse.csr_matrix((value["data"], value["indices"], value["indptr"]), tuple(value["shape"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected {name} to be a matrix, or a dict of data, indices, indptr and shape of its compressed rows, got "
+            f"{reprlib.repr(value)} ({error})"
+        ) from None
 
 
 def _num_variables(

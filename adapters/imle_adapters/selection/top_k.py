@@ -49,6 +49,9 @@ class TopKAdapter(SolverAdapter):
         self.context: ContextShapes = {"k": (), "mask": (self.n,)}
         self.num_ones: float | None = float(k)
 
+    def description(self) -> dict[str, Any]:
+        return {"name": "top_k", "kwargs": {"n": self.n, "k": self.k, "sense": self.sense}}
+
     def layout(self, context: Context) -> Layout:
         """A bar for each entry, with those that the mask rules out."""
         return BarLayout(hidden=1 - context["mask"] if "mask" in context else None)

@@ -124,8 +124,10 @@ def test_time_limits(limit: Any) -> None:
 
 
 def test_something_else_than_a_spec() -> None:
-    with pytest.raises(TypeError, match="expected an ILPSpec, got dict"):
-        ILPAdapter({})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected an ILPSpec, got list"):
+        ILPAdapter([])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="sense"):
+        ILPAdapter({"shape": 2})
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def available_backends() -> tuple[str, ...]:
 
 def _works(name: str, engine: Callable[[Program, float], Engine], program: Program) -> bool:
     try:
-        if name == "highs":  # asked, not tried, so that MathOpt is imported where it is used
+        if name in ("highs", "glop"):  # asked, not tried: beside TensorFlow that would start a process
             return supported(name)
         return engine(program, 0.0).minimize(np.ones(1), program.bounds, None)[0] is Claim.OPTIMAL
     except Exception:  # a build without the solver has no one exception for it

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from imle_adapters.ilp.engines.engine import Claim, Deadline, Engine, Outcome, scaled
+from imle_adapters.ilp.engines.outside import OutsideEngine, tensorflow_is_here
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats
 from imle_adapters.ilp.unimodular import UnimodularRows
@@ -40,10 +41,13 @@ class GlopEngine:
     def __init__(self, program: Program, parameters: str = "") -> None:
         self._matrix = program.matrix
         self._parameters = f"{_TOLERANCES} {parameters}"
+        self._loads = program, parameters
         self._solver: Any = None
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds."""
+        if tensorflow_is_here():
+            return self._outside.minimize(costs, bounds, seconds)
         costs = scaled(costs)
         model = _builder.ModelBuilderHelper()
         model.fill_model_from_sparse_data(bounds.lb, bounds.ub, costs, bounds.row_lb, bounds.row_ub, self._matrix)
@@ -65,6 +69,12 @@ class GlopEngine:
         """Ends `minimize` in another thread."""
         if self._solver is not None:
             self._solver.interrupt_solve()
+        if "_outside" in self.__dict__:
+            self._outside.stop()
+
+    @cached_property
+    def _outside(self) -> OutsideEngine:
+        return OutsideEngine(partial(GlopEngine, *self._loads))
 
 
 class UnimodularEngine:

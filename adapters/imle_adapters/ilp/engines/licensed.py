@@ -28,14 +28,13 @@ _TRY = "import sys; from imle_adapters.ilp.engines.licensed import try_out; try_
 
 class _Product(NamedTuple):
     title: str
-    make: math_opt.Make
     folder: str
     licence: str
 
 
 _PRODUCTS = {
-    "gurobi": _Product("Gurobi", math_opt.gurobi, "GUROBI_HOME", "GRB_LICENSE_FILE"),
-    "xpress": _Product("Xpress", math_opt.xpress, "XPRESSDIR", "XPAUTH_PATH"),
+    "gurobi": _Product("Gurobi", "GUROBI_HOME", "GRB_LICENSE_FILE"),
+    "xpress": _Product("Xpress", "XPRESSDIR", "XPAUTH_PATH"),
 }
 LICENSED = tuple(_PRODUCTS)
 """Backends that need a library and a licence of the user's."""
@@ -75,7 +74,7 @@ def require(backend: str) -> None:
 def try_out(backend: str) -> None:
     """Solves a program of one variable, and ends with an exception that says why it could not."""
     program = Program.of(ILPSpec(sense="min", shape=1, ub=1, integrality=True))
-    engine = _PRODUCTS[backend].make(program)
+    engine = math_opt.make_here(backend, program)
     claim = engine.solve_or_raise(np.ones(1), program.bounds, None).claim
     if claim is not Claim.OPTIMAL:
         raise RuntimeError(f"{claim.name} where the optimum is plain")
@@ -83,7 +82,7 @@ def try_out(backend: str) -> None:
 
 def _why(product: _Product, code: int, said: str) -> str:
     """What was wrong, by what the other process said, and what to do about it."""
-    title, _, folder, licence = product
+    title, folder, licence = product
     tools = f"OR-Tools {version('ortools')}"
     lines = [re.sub(r"^[IWEF]\d{4} \S+ +\d+ \S+\] ", "", line).strip() for line in said.splitlines()]
     # MathOpt's own exception comes before the one that it meets in making it (OR-Tools 9.15).

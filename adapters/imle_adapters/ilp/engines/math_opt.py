@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from imle_adapters.ilp.engines.engine import Claim, Outcome, scaled
+from imle_adapters.ilp.engines.engine import Claim, Engine, Outcome, scaled
 from imle_adapters.ilp.engines.libraries import load_gurobi
+from imle_adapters.ilp.engines.outside import OutsideEngine, tensorflow_may_come
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats
 
-# MathOpt is imported where it is used: it does not get along with every other library in a process (TensorFlow).
+# MathOpt is imported where it is used: it does not get along with TensorFlow in a process, see `outside`.
 
 _TIGHT = 1e-9
 _CLAIMS = {
@@ -173,8 +174,26 @@ def _xpress_parameters() -> Any:
     return XpressParameters(threads=1, random_seed=0)
 
 
-Make = functools.partial[MathOptEngine]
+_SOLVERS = {
+    "highs": Solver("HIGHS", _highs_parameters, interruptible=False),
+    "gurobi": Solver("GUROBI", _gurobi_parameters, load=load_gurobi),
+    "xpress": Solver("XPRESS", _xpress_parameters),
+}
 
-highs: Make = functools.partial(MathOptEngine, Solver("HIGHS", _highs_parameters, interruptible=False))
-gurobi: Make = functools.partial(MathOptEngine, Solver("GUROBI", _gurobi_parameters, load=load_gurobi))
-xpress: Make = functools.partial(MathOptEngine, Solver("XPRESS", _xpress_parameters))
+
+def make_here(name: str, program: Program, gap: float = 0.0) -> MathOptEngine:
+    """The engine of this name, in this process."""
+    return MathOptEngine(_SOLVERS[name], program, gap)
+
+
+def make(name: str, program: Program, gap: float = 0.0) -> Engine:
+    """The same; in a process of its own where TensorFlow is installed, as MathOpt would not let it be imported."""
+    here = functools.partial(make_here, name, program, gap)
+    return OutsideEngine(here) if tensorflow_may_come() else here()
+
+
+Make = functools.partial[Engine]
+
+highs: Make = functools.partial(make, "highs")
+gurobi: Make = functools.partial(make, "gurobi")
+xpress: Make = functools.partial(make, "xpress")

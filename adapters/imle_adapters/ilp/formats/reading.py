@@ -46,44 +46,51 @@ def read_file(path: str | os.PathLike[str]) -> LinearModel:
         raise ValueError(f"{file}: {error}") from None
 
 
+_UNSUPPORTED = {
+    "auxiliary objectives": "auxiliary_objectives",
+    "quadratic constraints": "get_quadratic_constraints",
+    "indicator constraints": "get_indicator_constraints",
+}
+"""Parts of a MathOpt model, and the methods that list them, where a version of OR-Tools has such; cones and special
+ordered sets a model in Python cannot have."""
+
+
 def read_mathopt(model: Any, variables: Any) -> tuple[LinearModel, NDArray[np.int64]]:
     """Takes a MathOpt model apart.
 
     Returns:
         The program, and the positions of `variables` in it, in their shape.
     """
-    proto = model.export_model()
-    unsupported = {
-        "quadratic objective": proto.objective.quadratic_coefficients.row_ids,
-        "auxiliary objectives": proto.auxiliary_objectives,
-        "quadratic constraints": proto.quadratic_constraints,
-        "second-order cones": proto.second_order_cone_constraints,
-        "special ordered sets": list(proto.sos1_constraints) + list(proto.sos2_constraints),
-        "indicator constraints": proto.indicator_constraints,
-    }
-    for what, there in unsupported.items():
-        if len(there):
+    # Entry by entry: the message that a model exports itself as is made by what clashes with TensorFlow in a process.
+    for what, there in _UNSUPPORTED.items():
+        if any(True for _ in getattr(model, there, tuple)()):
             raise ValueError(f"expected a linear objective and linear constraints, got a model with {what}")
-    column = {identity: position for position, identity in enumerate(proto.variables.ids)}
-    row = {identity: position for position, identity in enumerate(proto.linear_constraints.ids)}
-    entries = proto.linear_constraint_matrix
-    where = ([row[i] for i in entries.row_ids], [column[i] for i in entries.column_ids])
-    objective = np.zeros(len(column))
-    for identity, value in zip(
-        proto.objective.linear_coefficients.ids, proto.objective.linear_coefficients.values, strict=True
-    ):
-        objective[column[identity]] = value
+    objective = model.objective
+    if any(True for _ in objective.quadratic_terms()):
+        raise ValueError("expected a linear objective and linear constraints, got a model with a quadratic objective")
+    columns, rows = list(model.variables()), list(model.linear_constraints())
+    column = {variable.id: position for position, variable in enumerate(columns)}
+    row = {constraint.id: position for position, constraint in enumerate(rows)}
+    entries = list(model.linear_constraint_matrix_entries())
+    where = (
+        [row[entry.linear_constraint.id] for entry in entries],
+        [column[entry.variable.id] for entry in entries],
+    )
+    costs = np.zeros(len(columns))
+    for term in objective.linear_terms():
+        costs[column[term.variable.id]] = term.coefficient
+    named = any(variable.name for variable in columns)
     linear = LinearModel(
-        list(proto.variables.names) or [f"x{identity}" for identity in column],
-        objective,
-        proto.objective.offset,
-        proto.objective.maximize,
-        scipy.sparse.csr_matrix((list(entries.coefficients), where), shape=(len(row), len(column))),
-        list(proto.linear_constraints.lower_bounds),
-        list(proto.linear_constraints.upper_bounds),
-        list(proto.variables.lower_bounds),
-        list(proto.variables.upper_bounds),
-        list(proto.variables.integers),
+        [variable.name if named else f"x{variable.id}" for variable in columns],
+        costs,
+        objective.offset,
+        objective.is_maximize,
+        scipy.sparse.csr_matrix(([entry.coefficient for entry in entries], where), shape=(len(rows), len(columns))),
+        [constraint.lower_bound for constraint in rows],
+        [constraint.upper_bound for constraint in rows],
+        [variable.lower_bound for variable in columns],
+        [variable.upper_bound for variable in columns],
+        [variable.integer for variable in columns],
     )
     return linear, _positions(model, variables, column)
 

@@ -1,0 +1,174 @@
+"""Losses that know the solver, for `model.compile(loss=...)`: those of `imle_solvers.losses`."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from imle_solvers import losses as on_layer
+from imle_solvers.arguments import check_count
+from imle_solvers.keras.backends import Tensor, backend
+from imle_solvers.keras.layer import Solver
+
+
+class Words:
+    """The words of one draw after another, counted on the host: a loss has no variables that Keras would keep.
+
+    Args:
+        seed: the first word.
+        drawn: how often there were words before.
+    """
+
+    def __init__(self, seed: int, drawn: int = 0) -> None:
+        self.seed = seed
+        self.drawn: int = drawn
+        self._turn = threading.Lock()
+
+    def __call__(self) -> NDArray[np.uint32]:
+        """The next ones, (2,)."""
+        with self._turn:
+            words = np.array([self.seed, self.drawn], np.uint32)
+            self.drawn += 1
+        return words
+
+
+@keras.saving.register_keras_serializable(package="imle_solvers")
+class FenchelYoungLoss(keras.losses.Loss):  # type: ignore[misc]
+    """The Fenchel-Young loss of the perturbed maximum, see `imle_solvers.FenchelYoungLoss`.
+
+    `loss(y_true, y_pred)`: the solutions to learn, and theta, both (B, *instance_shape). Where there is context,
+    `loss.call(y_true, y_pred, **context)` gives (B,) losses.
+
+    Args:
+        solver: a `Solver` whose estimator perturbs theta; it need not be part of the model.
+        num_samples: draws for each instance.
+        seed: of the noise, which is another one each time that the loss is computed; None: any.
+        reduction, name, dtype: see `keras.losses.Loss`.
+
+    Raises:
+        TypeError: no Solver, or an estimator that has no noise to draw.
+        ValueError: a number out of range, solutions of another shape, noise at temperature 0.
+    """
+
+    def __init__(
+        self,
+        solver: Solver,
+        num_samples: int = 10,
+        seed: int | None = None,
+        *,
+        drawn: int = 0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "fenchel_young_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        _check_solver("FenchelYoungLoss", solver)
+        if seed is not None:
+            check_count("FenchelYoungLoss: ", "seed", seed, 0)
+        self.solver = solver
+        self.num_samples = num_samples
+        self._loss = on_layer.FenchelYoungLoss(solver.plan.layer, num_samples, "none")
+        self._words = Words(random.randrange(2**31) if seed is None else seed % 2**32, drawn)
+
+    def call(self, y_true: Tensor, y_pred: Tensor, **context: Any) -> Tensor:
+        """Losses of each instance, (B,).
+
+        Raises:
+            TypeError, ValueError: y_true or y_pred is of the wrong shape, or context is not what the adapter takes.
+            SolveError, AdapterError, ClosedError: see `Solver.call`.
+        """
+        y_pred, y_true = (ops.convert_to_tensor(each, dtype=self.dtype) for each in (y_pred, y_true))
+        _check_shapes(self.solver, y_pred, y_true=y_true)
+        return backend().losses(self.solver.plan, self._loss, y_pred, (y_true,), self._words, context)
+
+    def get_config(self) -> dict[str, Any]:
+        """See `Solver.get_config`; with how often noise was drawn, so that a loaded loss goes on with other noise."""
+        return {
+            **super().get_config(),
+            "solver": keras.saving.serialize_keras_object(self.solver),
+            "num_samples": self.num_samples,
+            "seed": self._words.seed,
+            "drawn": self._words.drawn,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> FenchelYoungLoss:
+        """The loss that is described so, on a solver of its own."""
+        return cls(**{**config, "solver": keras.saving.deserialize_keras_object(config["solver"])})
+
+
+@keras.saving.register_keras_serializable(package="imle_solvers")
+class SPOPlusLoss(keras.losses.Loss):  # type: ignore[misc]
+    """The SPO+ loss, see `imle_solvers.SPOPlusLoss`, whose errors and warnings about solutions it has, too.
+
+    `loss(y_true, y_pred)`: the true costs or scores, and those that are predicted, both (B, *instance_shape). Where
+    there is context, or the optimum is known, `loss.call(y_true, y_pred, solution, **context)` gives (B,) losses.
+
+    Args:
+        solver: a `Solver`; it need not be part of the model.
+        reduction, name, dtype: see `keras.losses.Loss`.
+
+    Raises:
+        TypeError: no Solver.
+        ValueError: solutions of another shape.
+    """
+
+    def __init__(
+        self,
+        solver: Solver,
+        *,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "spo_plus_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        _check_solver("SPOPlusLoss", solver)
+        self.solver = solver
+        self._loss = on_layer.SPOPlusLoss(solver.plan.layer, "none")
+
+    def call(self, y_true: Tensor, y_pred: Tensor, solution: Tensor | None = None, **context: Any) -> Tensor:
+        """Losses of each instance, (B,); without `solution`, the optimum for y_true, that is solved for.
+
+        Raises:
+            TypeError, ValueError: y_true, y_pred or solution is of the wrong shape, or context is not what the adapter
+                takes.
+            SolveError, AdapterError, ClosedError: see `Solver.call`.
+        """
+        given = {"y_true": y_true} if solution is None else {"y_true": y_true, "solution": solution}
+        others = {name: ops.convert_to_tensor(each, dtype=self.dtype) for name, each in given.items()}
+        y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
+        _check_shapes(self.solver, y_pred, **others)
+        return backend().losses(self.solver.plan, self._loss, y_pred, tuple(others.values()), None, context)
+
+    def get_config(self) -> dict[str, Any]:
+        """See `Solver.get_config`."""
+        return {**super().get_config(), "solver": keras.saving.serialize_keras_object(self.solver)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SPOPlusLoss:
+        """The loss that is described so, on a solver of its own."""
+        return cls(**{**config, "solver": keras.saving.deserialize_keras_object(config["solver"])})
+
+
+def _check_solver(loss: str, solver: Any) -> None:
+    if not isinstance(solver, Solver):
+        raise TypeError(f"{loss}: expected a Solver, got {solver!r}; make one by imle_solvers.keras.Solver(adapter)")
+
+
+def _check_shapes(solver: Solver, y_pred: Tensor, **others: Tensor) -> None:
+    """Raises `ValueError` unless all are batches of the adapter's shape, as far as that is known."""
+    instance = solver.adapter.instance_shape
+    expected = f"(B, {', '.join(map(str, instance))})" if instance else "(B,)"
+    for name, tensor in {"y_pred": y_pred, **others}.items():
+        shape = tuple(tensor.shape)
+        same = len(shape) == 1 + len(instance) and all(
+            given in (None, side) for given, side in zip(shape, (y_pred.shape[0], *instance), strict=True)
+        )
+        if not same and not (y_pred.shape[0] is None and shape[1:] == instance):
+            raise ValueError(f"{name}: expected theta's shape {expected}, got {shape}")

@@ -1,0 +1,203 @@
+"""Models with solvers in them: fitted, saved, loaded, asked for predictions."""
+
+from __future__ import annotations
+
+import copy
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from imle_adapters import ShortestPathAdapter, TopKAdapter
+from imle_solvers import AIMLE, IMLE, Normal, ProcessExecutor, Relative, Target
+from imle_solvers.keras import FenchelYoungLoss, Solver, SPOPlusLoss
+from tests.host.estimators import ESTIMATORS
+from tests.keras.on_each.conftest import BACKEND, numbers
+
+ADAPTER = ShortestPathAdapter.grid(4, 5)
+IMAGES = np.random.default_rng(0).random((20, 8)).astype(np.float32)
+
+
+def theta_of(images):
+    hidden = keras.layers.Dense(20, kernel_initializer=keras.initializers.GlorotUniform(0))(images)
+    return ops.exp(keras.layers.Reshape((4, 5))(hidden))
+
+
+def model_of(layer, **context):
+    images = keras.Input((8,), name="images")
+    given = {name: keras.Input((), name=name, dtype="int32") for name in context}
+    return keras.Model({"images": images, **given}, layer(theta_of(images), **given))
+
+
+def fitted(model, data=None, labels=None, loss="mae", epochs=2, rate=0.01):
+    data = {"images": IMAGES} if data is None else data
+    labels = np.ones((20, 4, 5), np.float32) if labels is None else labels
+    model.compile(keras.optimizers.SGD(rate), loss)
+    losses = model.fit(data, labels, batch_size=8, epochs=epochs, verbose=0, shuffle=False).history["loss"]
+    assert np.isfinite(losses).all()
+    return losses
+
+
+def draws(model, data=None):
+    return numbers(model({"images": ops.convert_to_tensor(IMAGES)} if data is None else data, training=True))
+
+
+@pytest.mark.parametrize("num_samples", [None, 3])
+@pytest.mark.parametrize("estimator", [IMLE, AIMLE])
+def test_a_loaded_model_goes_on_where_it_was(tmp_path, estimator, num_samples):
+    loud = estimator(input_noise_temperature=Relative(2.0))
+    layer = Solver(ADAPTER, estimator=loud, num_samples=num_samples, seed=5)
+    model = model_of(layer)
+    axes = () if num_samples is None else (num_samples,)
+    assert model.output_shape == (None, *axes, 4, 5)
+    before = numbers(model.weights[0].value).copy()
+    fitted(model, labels=np.ones((20, *axes, 4, 5), np.float32))
+    assert (numbers(model.weights[0].value) != before).any()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    again = loaded.layers[-1]
+    for name, value in layer.estimator.named_buffers():
+        assert dict(again.estimator.named_buffers())[name].item() == value.item() != 0
+    assert loaded.predict({"images": IMAGES}, verbose=0).shape == (20, *axes, 4, 5)
+    np.testing.assert_array_equal(
+        loaded.predict({"images": IMAGES}, verbose=0), model.predict({"images": IMAGES}, verbose=0)
+    )
+    first, second = draws(model), draws(model)
+    assert (first != second).any()
+    np.testing.assert_array_equal(draws(loaded), first)
+    np.testing.assert_array_equal(draws(loaded), second)
+
+
+def test_steps_of_one_fit_draw_noise_of_their_own():
+    theta = np.ones((6, 4, 5), np.float32)
+    layer = Solver(ADAPTER, estimator=IMLE(Normal(), Target(beta=1.0), input_noise_temperature=1.0), seed=5)
+    seen = []
+    layer.adapter.__dict__["check"] = lambda thetas, context: seen.append(thetas.copy())
+    try:
+        source = keras.Input((4, 5))
+        model = keras.Model(source, layer(keras.layers.Dense(5, kernel_initializer="identity")(source)))
+        model.compile(keras.optimizers.SGD(0.0), "mae")
+        model.fit(theta, theta, batch_size=2, epochs=2, verbose=0)
+    finally:
+        del layer.adapter.__dict__["check"]
+    drawn = {each.tobytes() for each in seen if len(each) == 2 and (each != 1).any()}
+    assert len(drawn) >= 6  # two epochs of three steps; and their targets
+
+
+def test_context(tmp_path):
+    layer = Solver(ADAPTER, seed=1)
+    data = {"images": IMAGES, "target": np.full(20, 12)}
+    model = model_of(layer, target=None)
+    fitted(model, data)
+    paths = model.predict(data, verbose=0)
+    assert (paths[:, 2, 2] == 1).all() and (paths[:, 3] == 0).any()
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras").predict(data, verbose=0), paths)
+
+
+@pytest.mark.parametrize("loss", ["fenchel-young", "spo+"])
+def test_losses_in_compile(tmp_path, loss):
+    images = keras.Input((8,))
+    model = keras.Model(images, theta_of(images))
+    solver = Solver(ADAPTER, seed=1)
+    costs = np.random.default_rng(1).random((20, 4, 5)).astype(np.float32)
+    made = FenchelYoungLoss(solver, seed=3) if loss == "fenchel-young" else SPOPlusLoss(solver)
+    labels = numbers(solver.map(costs)) if loss == "fenchel-young" else costs
+    losses = fitted(model, IMAGES, labels, made, epochs=8, rate=0.1)
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    once = model.evaluate(IMAGES, labels, verbose=0)
+    assert loaded.evaluate(IMAGES, labels, verbose=0) == once
+    assert (model.evaluate(IMAGES, labels, verbose=0) != once) == (loss == "fenchel-young")
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(policy):
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        layer = Solver(ADAPTER, seed=1)
+        fitted(model_of(layer))
+        assert keras.backend.standardize_dtype(layer(np.ones((2, 4, 5))).dtype) == policy.removeprefix("mixed_")
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+
+def test_compiled_programs():
+    layer = Solver(ADAPTER, seed=1)
+    assert layer.supports_jit == (BACKEND != "tensorflow")
+    model = model_of(layer)
+    if BACKEND == "jax":
+        model.compile("sgd", "mae", jit_compile=True)
+        model.fit({"images": IMAGES}, np.ones((20, 4, 5)), verbose=0)
+    else:
+        fitted(model)
+        assert not model.jit_compile
+
+
+def test_shapes():
+    layer = Solver(ADAPTER, num_samples=2)
+    assert layer(keras.Input((4, 5))).shape == (None, 2, 4, 5)
+    assert layer(keras.Input((4, 5), batch_size=7)).shape == (7, 2, 4, 5)
+    for training in (False, True):
+        assert tuple(layer(ops.zeros((0, 4, 5)), training=training).shape) == (0, 2, 4, 5)
+        assert tuple(layer(np.ones((4, 5), np.float32), training=training).shape) == (2, 4, 5)
+    layer = keras.Sequential([keras.layers.Dense(6), Solver({"name": "top_k", "kwargs": {"n": 6, "k": 2}})])
+    assert numbers(layer(IMAGES)).sum() == 40
+
+
+def test_masks_of_entries_and_of_sequences():
+    layer = Solver(TopKAdapter(6, 2))
+    mask = np.array([[True] * 3 + [False] * 3] * 20)
+    z = numbers(layer(np.ones((20, 6), np.float32), training=True, mask=mask))
+    assert (z.sum(1) == 2).all() and (z[:, 3:] == 0).all()
+
+
+def test_workers_and_their_executor():
+    with ProcessExecutor(1) as executor, Solver(ADAPTER, seed=1, executor=executor) as layer:
+        fitted(model_of(layer), epochs=1)
+        assert layer.stats().instances >= 40
+        assert layer.get_config()["executor"] is None
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_descriptions(estimator):
+    layer = Solver(ADAPTER, estimator=ESTIMATORS[estimator](), num_samples=3, seed=4, on_failure="zero_grad")
+    config = json.loads(json.dumps(layer.get_config()))
+    again = Solver.from_config(config)
+    assert json.loads(json.dumps(again.get_config())) == config
+    assert repr(again.estimator) == repr(layer.estimator) and repr(again.adapter) == repr(ADAPTER)
+
+
+def test_an_adapter_by_its_name(tmp_path):
+    made = {"name": "shortest_path_grid", "kwargs": {"height": 4, "width": 5, "target": (3, 3)}}
+    model = model_of(Solver(made, seed=1))
+    model.save(tmp_path / "model.keras")
+    saved = json.loads(zipfile.ZipFile(tmp_path / "model.keras").read("config.json"))
+    assert "__tuple__" in json.dumps(saved)
+    assert keras.saving.load_model(tmp_path / "model.keras").layers[-1].adapter.target == 18
+
+
+@keras.saving.register_keras_serializable("tests")
+def halfway(scores, dz):
+    return scores - 0.5 * dz
+
+
+def test_parts_of_ones_own(tmp_path):
+    layer = Solver(ADAPTER, estimator=IMLE(target=halfway, input_noise_temperature=Relative(0.5)), seed=1)
+    assert Solver.from_config(layer.get_config()).estimator.target is halfway
+    layer = Solver(ADAPTER, estimator=IMLE(target=lambda scores, dz: scores - dz))
+    with pytest.raises(ValueError, match=r"estimator.target: .* cannot be saved .*register_keras_serializable"):
+        layer.get_config()
+
+
+def test_copies():
+    layer = Solver(ADAPTER, seed=1)
+    layer(np.ones((2, 4, 5), np.float32), training=True)
+    again = copy.deepcopy(layer)
+    assert again.generator().initial_seed() == layer.generator().initial_seed()
+    cloned = keras.models.clone_model(model_of(layer))
+    assert cloned.layers[-1].generator().initial_seed() == Solver(ADAPTER, seed=1).generator().initial_seed()
