@@ -59,6 +59,10 @@ CASES = {
     "shortest path with negative costs": Case(lambda: ShortestPathAdapter(dag(), 0, 5)),
     "shortest path to the right and down": Case(lambda: ShortestPathAdapter.grid(4, 5, directed=True)),
     "spanning tree": Case(lambda: MaxSpanningTreeAdapter(nx.complete_graph(6))),
+    "spanning tree of nodes of each instance": Case(
+        lambda: MaxSpanningTreeAdapter(nx.complete_graph(6)),
+        lambda batch: {"blocked_nodes": torch.arange(6) > 4 + torch.arange(batch)[:, None] % 2},
+    ),
     "spanning forest": Case(
         lambda: MaxSpanningTreeAdapter(nx.disjoint_union(nx.cycle_graph(4), nx.path_graph(3)), forest=True)
     ),

@@ -22,8 +22,8 @@ def greedy(scores: Tensor, batch: Batch, trees: Trees) -> Tensor:
         best = candidates(scores, batch).argmax(1)
         return trees.true(batch._replace(heads=best))
     found = torch.zeros_like(scores)
-    for part in trees.parts(batch):
-        found[part.rows.unsqueeze(1), part.tails, part.heads] = (trees.theta(scores, part) > 0).to(scores)
+    part = trees.over(batch)
+    found[:, part.tails, part.heads] = (trees.theta(scores, part) > 0).to(scores)  # which padding is not
     return found
 
 

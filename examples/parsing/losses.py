@@ -51,14 +51,9 @@ def of_trees(method: str, trees: Trees, samples: int) -> Loss:
     """The loss by which a method trains through layers."""
 
     def loss(scores: Tensor, batch: Batch) -> Tensor:
-        true = trees.true(batch)
-        total = 0 * scores.sum()  # which has a gradient, also where all sentences are of one word
-        for part in trees.parts(batch):
-            of_part = make_loss(method, part.layer, wrong, samples=samples)
-            target = true[part.rows][:, part.tails, part.heads]
-            mean = of_part(trees.theta(scores, part), target, **part.context)
-            total = total + mean * (len(part.rows) / len(batch.lengths))
-        return total
+        part = trees.over(batch)
+        target = trees.true(batch)[:, part.tails, part.heads]
+        return make_loss(method, part.layer, wrong, samples=samples)(trees.theta(scores, part), target, **part.context)
 
     return loss
 
@@ -75,14 +70,10 @@ def of_edges(trees: Trees) -> Loss:
     """Cross-entropy of each undirected edge, there or not."""
 
     def loss(scores: Tensor, batch: Batch) -> Tensor:
-        true = trees.true(batch)
-        total = 0 * scores.sum()  # which has a gradient, also where all sentences are of one word
-        for part in trees.parts(batch):
-            target = true[part.rows][:, part.tails, part.heads]
-            total = total + functional.binary_cross_entropy_with_logits(
-                trees.theta(scores, part), target, reduction="sum"
-            )
-        return total / len(batch.lengths)
+        part = trees.over(batch)
+        target = trees.true(batch)[:, part.tails, part.heads]
+        each = functional.binary_cross_entropy_with_logits(trees.theta(scores, part), target, reduction="none")
+        return each[part.there].sum() / len(batch.lengths)
 
     return loss
 

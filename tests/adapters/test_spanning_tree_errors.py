@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from imle_adapters.graphs.spanning_tree import MaxSpanningTreeAdapter
-from imle_solvers import InputError, SolverLayer
+from imle_solvers import InputError, SolverLayer, Status
 from imle_solvers.adapter import Parallelism
 
 TWO_PARTS = nx.Graph([(0, 1), (2, 3)])
@@ -48,10 +48,37 @@ def test_scores_that_cannot_be_added_up_are_an_error_of_their_instance():
         layer.map(theta)
 
 
-def test_context_is_refused():
+@pytest.mark.parametrize(
+    ("context", "error", "message"),
+    [
+        ({"mask": np.ones((2, 3))}, ValueError, r"context among \['blocked_edges', 'blocked_nodes'\], got \['mask'\]"),
+        ({"blocked_nodes": np.ones((2, 2))}, ValueError, r"blocked_nodes of shape \(2, 3\), got \(2, 2\)"),
+        ({"blocked_edges": np.full((2, 3), 0.5)}, InputError, "mask of zeros and ones, got 0.5"),
+        ({"blocked_nodes": np.array([[0, 0, 1], [1, 1, 1]])}, InputError, "row 1.*blocks all 3"),
+    ],
+)
+def test_bad_context(context, error, message):
     adapter = MaxSpanningTreeAdapter(nx.cycle_graph(3))
-    with pytest.raises(ValueError, match=r"expected no context, got \['mask'\]"):
-        adapter.solve_batch(adapter.build(), np.ones((1, 3)), {"mask": np.ones((1, 3))})
+    with pytest.raises(error, match=message):
+        adapter.solve_batch(adapter.build(), np.ones((2, 3)), context)
+    if error is InputError:
+        with pytest.raises(error, match=message):
+            adapter.check(np.ones((2, 3)), context)
+
+
+@pytest.mark.parametrize("backend", ["compiled", "networkx"])
+def test_instances_that_masks_leave_apart_are_infeasible(backend):
+    path = nx.path_graph(4)
+    blocked = np.zeros((3, 4))
+    blocked[1, 2], blocked[2, 3] = 1, 1  # in the middle, at the end
+    adapter = MaxSpanningTreeAdapter(path, backend=backend)
+    solutions = adapter.solve_batch(adapter.build(), np.ones((3, 3)), {"blocked_nodes": blocked})
+    assert solutions.statuses.tolist() == [Status.OPTIMAL, Status.INFEASIBLE, Status.OPTIMAL]
+    assert solutions.values.tolist() == [[1, 1, 1], [0, 0, 0], [1, 1, 0]]
+    forest = MaxSpanningTreeAdapter(path, forest=True, backend=backend)
+    solutions = forest.solve_batch(forest.build(), np.ones((3, 3)), {"blocked_nodes": blocked})
+    assert not solutions.statuses.any()
+    assert solutions.values.tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0]]
 
 
 def test_a_tree_depends_on_its_own_scores_only():

@@ -114,3 +114,38 @@ def test_large_graphs_agree_with_second_solvers(graph, dtype):
         ends = (fast.network.tails.astype(np.int32), fast.network.heads.astype(np.int32))
         tree = minimum_spanning_tree(coo_array((shifted, ends), shape=(nodes, nodes)).tocsr())
         assert (shifted * z).sum() == pytest.approx(tree.sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("backend", "dtype"), CASES)
+@given(data=st.data())
+@settings(max_examples=40)
+def test_masks_leave_out_nodes_and_edges(backend, dtype, data):
+    """As a graph without them, whose edges rank the same."""
+    nodes = data.draw(st.integers(2, 7))
+    graph = nx.complete_graph(nodes)
+    adapter = MaxSpanningTreeAdapter(graph, forest=True, backend=backend)
+    edges = adapter.edges
+    theta = data.draw(hnp.arrays(dtype, (3, len(edges)), elements=st.integers(-3, 3)))
+    absent = data.draw(hnp.arrays(bool, (3, nodes)))
+    absent[:, data.draw(st.integers(0, nodes - 1))] = False
+    blocked = data.draw(hnp.arrays(bool, (3, len(edges)), elements=st.sampled_from([False, False, True])))
+    solutions = adapter.solve_batch(adapter.build(), theta, {"blocked_nodes": absent, "blocked_edges": blocked})
+    for row, z in enumerate(solutions.values):
+        left = [
+            place
+            for place, (one, other) in enumerate(edges)
+            if not (absent[row, one] or absent[row, other] or blocked[row, place])
+        ]
+        expected = np.zeros(len(edges))
+        part = {node: {node} for node in range(nodes)}
+        for place in sorted(left, key=lambda place: -theta[row, place]):
+            one, other = (part[node] for node in edges[place])
+            if one is not other:
+                expected[place] = 1
+                one |= other
+                part.update(dict.fromkeys(other, one))
+        if backend == "compiled":
+            np.testing.assert_array_equal(z, expected)
+        assert (z * theta[row]).sum() == (expected * theta[row]).sum()
+        assert z.sum() == expected.sum()
+        assert not z[np.setdiff1d(np.arange(len(edges)), left)].any()

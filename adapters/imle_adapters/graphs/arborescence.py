@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imle_adapters.graphs.graph_adapter import GraphAdapter
-from imle_adapters.graphs.instance_context import mask_rows, node_indices, refuse_blocked
+from imle_adapters.graphs.instance_context import blocked_rows, node_indices, refuse_blocked
 from imle_adapters.graphs.network import Network
 from imle_adapters.instances import take
 from imle_solvers.adapter import (
@@ -23,7 +23,6 @@ from imle_solvers.adapter import (
     Shape,
     Solutions,
 )
-from imle_solvers.errors import InputError
 from imle_solvers.layouts import Layout
 from imle_solvers.status import Status
 
@@ -220,27 +219,10 @@ class MaxArborescenceAdapter(GraphAdapter):
         roots = np.full(rows, _ANY if self.root is None else self.root)
         if "root" in context:
             roots = node_indices(context["root"], "root", rows, nodes, self)
-        blocked, absent = np.zeros((0, flat.shape[1]), dtype=bool), np.zeros((0, nodes), dtype=bool)
-        if "blocked_edges" in context:
-            blocked = mask_rows(context["blocked_edges"], "blocked_edges", rows, self.instance_shape, self)
-        if "blocked_nodes" in context:
-            absent = mask_rows(context["blocked_nodes"], "blocked_nodes", rows, (nodes,), self)
-            self._refuse_empty(absent, roots)
-            # Not absent[:, tails], whose order of memory the kernel would be compiled for once more.
-            touched = absent.take(self.network.tails, axis=1) | absent.take(self.network.heads, axis=1)
-            blocked = touched | blocked if len(blocked) else touched
-        return _Batch(flat, blocked, absent, roots)
-
-    def _refuse_empty(self, absent: NDArray[np.bool_], roots: NDArray[np.int64]) -> None:
-        empty = absent.all(axis=1)
-        if empty.any():
-            raise InputError(
-                f"{self!r}: expected blocked_nodes to leave a node, got one that blocks all {len(self.nodes)}; leave "
-                "the instance out of the batch",
-                int(np.argmax(empty)),
-            )
-        if (roots != _ANY).all():
+        blocked, absent = blocked_rows(context, rows, self.network, self)
+        if len(absent) and (roots != _ANY).all():
             refuse_blocked(absent, "root", roots, self.nodes, self)
+        return _Batch(flat, blocked, absent, roots)
 
     def __repr__(self) -> str:
         root = "" if self.root is None else f"root={self.nodes[self.root]!r}, "

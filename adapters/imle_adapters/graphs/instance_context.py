@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imle_adapters.graphs.network import Network
 from imle_adapters.instances import as_mask
-from imle_solvers.adapter import Shape
+from imle_solvers.adapter import Context, Shape
 from imle_solvers.errors import InputError
 
 
@@ -47,6 +48,38 @@ def mask_rows(given: Any, name: str, rows: int, shape: Shape, adapter: object) -
         raise ValueError(f"{adapter!r}: expected {name} of shape {(rows, *shape)}, got {given.shape}")
     mask: NDArray[np.bool_] = np.ascontiguousarray(as_mask(given, name, adapter).reshape(rows, -1))
     return mask
+
+
+def blocked_rows(
+    context: Context, rows: int, network: Network, adapter: object
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """What `blocked_edges` and `blocked_nodes` of a context leave out.
+
+    Returns:
+        (rows, E) the edges that may not be used, or (0, E) where all may; (rows, nodes) the nodes that are not there,
+        or (0, nodes) where all are.
+
+    Raises:
+        ValueError: another shape.
+        InputError: other values than zeros and ones, or no node left.
+    """
+    edges, nodes = len(network.tails), len(network.nodes)
+    blocked, absent = np.zeros((0, edges), dtype=bool), np.zeros((0, nodes), dtype=bool)
+    if "blocked_edges" in context:
+        blocked = mask_rows(context["blocked_edges"], "blocked_edges", rows, (edges,), adapter)
+    if "blocked_nodes" in context:
+        absent = mask_rows(context["blocked_nodes"], "blocked_nodes", rows, (nodes,), adapter)
+        empty = absent.all(axis=1)
+        if empty.any():
+            raise InputError(
+                f"{adapter!r}: expected blocked_nodes to leave a node, got one that blocks all {nodes}; leave the "
+                "instance out of the batch",
+                int(np.argmax(empty)),
+            )
+        # Not absent[:, tails], whose order of memory a kernel would be compiled for once more.
+        touched = absent.take(network.tails, axis=1) | absent.take(network.heads, axis=1)
+        blocked = touched | blocked if len(blocked) else touched
+    return blocked, absent
 
 
 def refuse_blocked(

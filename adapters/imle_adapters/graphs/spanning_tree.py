@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from imle_adapters.graphs.graph_adapter import GraphAdapter
+from imle_adapters.graphs.instance_context import blocked_rows
 from imle_adapters.graphs.network import Network
 from imle_adapters.instances import IndexArray, take
-from imle_solvers.adapter import Context, FloatArray, IsBinary, Parallelism, Sense, Shape, Solutions
+from imle_solvers.adapter import Context, ContextShapes, FloatArray, IsBinary, Parallelism, Sense, Shape, Solutions
+from imle_solvers.status import Status
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -29,9 +32,16 @@ class MaxSpanningTreeAdapter(GraphAdapter):
 
     Theta is (E,), the score of each edge in the order of `edges`, and so is z: 1 for the n - 1 edges of the tree, else
     0. Scores may have any sign; an edge is taken for want of a better one even if its score is negative. Of parallel
-    edges at most one is taken; self-loops never are. Every tree spans, so every instance is solved.
+    edges at most one is taken; self-loops never are.
 
     With `forest=True` the graph may be disconnected: z has one tree for each component, nodes - components ones.
+
+    Context, for each instance:
+        blocked_nodes: (nodes,), bool or 0/1, the nodes that are not there: the tree spans the others. For instances of
+            different size in one batch.
+        blocked_edges: (E,), bool or 0/1, the edges that may not be used.
+    An instance whose masks leave nodes apart is infeasible, the rest of the batch is solved; with `forest=True` each
+    part has a tree.
 
     Edges of equal score rank by their order in `edges`, so the compiled kernel's solution is unique. Backends may
     choose differently among trees of equal score.
@@ -43,7 +53,7 @@ class MaxSpanningTreeAdapter(GraphAdapter):
 
     sense: Sense = "max"
     is_binary: IsBinary = True
-    exclusion: str | None = "leaving edges out of the graph"
+    exclusion: str | None = "blocked_edges=..., true where an edge may not be used"
 
     def __init__(
         self,
@@ -111,6 +121,7 @@ class MaxSpanningTreeAdapter(GraphAdapter):
             )
         self.backend = backend
         self.instance_shape: Shape = (len(self.network.tails),)
+        self.context: ContextShapes = {"blocked_nodes": (len(self.nodes),), "blocked_edges": self.instance_shape}
         self.num_ones: float | None = len(self.network.nodes) - components
         self.parallelism = Parallelism.THREADS if backend == "compiled" else Parallelism.PROCESSES
 
@@ -122,11 +133,15 @@ class MaxSpanningTreeAdapter(GraphAdapter):
         }
 
     def check(self, thetas: FloatArray, context: Context) -> None:
-        """Raises `InputError` for scores of which a sum might not be finite."""
+        """Raises `InputError` for scores of which a sum might not be finite, and for bad masks."""
         take(thetas, self)
+        blocked_rows(context, len(thetas), self.network, self)
 
     def build(self) -> Callable[[FloatArray, FloatArray], None]:
-        """Makes what the backend searches: a function that marks the trees of (N, E) scores in (N, E) zeros."""
+        """Makes what the backend searches: a function that marks the forests of (N, E) scores in (N, E) zeros.
+
+        An edge of score -inf is not there.
+        """
         if self.backend == "networkx":
             return self._networkx()
         from imle_adapters.graphs.spanning_tree_kernels import boruvka, prim
@@ -150,20 +165,31 @@ class MaxSpanningTreeAdapter(GraphAdapter):
             for theta, z in zip(thetas.tolist(), values, strict=True):
                 for _, _, edge, data in graph.edges(keys=True, data=True):
                     data["weight"] = theta[edge]
-                z[[edge for _, _, edge in nx.maximum_spanning_edges(graph, data=False)]] = 1
+                taken = [edge for _, _, edge in nx.maximum_spanning_edges(graph, data=False)]
+                z[[edge for edge in taken if theta[edge] > -math.inf]] = 1  # the others come last, and join parts
 
         return search
 
     def solve_batch(
         self, state: Callable[[FloatArray, FloatArray], None], thetas: FloatArray, context: Context
     ) -> Solutions:
-        """Solves a batch; takes no context."""
-        if context:
-            raise ValueError(f"{self!r}: expected no context, got {sorted(context)}")
+        """Solves a batch."""
+        unknown = [name for name in context if name not in self.context]
+        if unknown:
+            raise ValueError(f"{self!r}: expected context among {sorted(self.context)}, got {unknown}")
         thetas = take(thetas, self)
+        blocked, absent = blocked_rows(context, len(thetas), self.network, self)
         values = np.zeros_like(thetas)
-        state(thetas, values)
-        return Solutions(values, np.zeros(len(thetas), dtype=np.uint8), fresh=True)
+        statuses = np.zeros(len(thetas), dtype=np.uint8)
+        if not len(blocked):
+            state(thetas, values)
+            return Solutions(values, statuses, fresh=True)
+        state(np.where(blocked, -np.inf, thetas).astype(thetas.dtype, copy=False), values)
+        if not self.forest:
+            there = len(self.nodes) - absent.sum(axis=1) if len(absent) else len(self.nodes)
+            apart = values.sum(axis=1) < there - 1
+            values[apart], statuses[apart] = 0, Status.INFEASIBLE
+        return Solutions(values, statuses, fresh=True)
 
     def __repr__(self) -> str:
         name = type(self).__name__

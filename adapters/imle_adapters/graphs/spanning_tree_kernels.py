@@ -33,7 +33,7 @@ def prim(nodes: int, tails: IndexArray, heads: IndexArray, edges: IndexArray, th
         nodes: how many the graph has.
         tails, heads: (E,) the ends of each edge.
         edges: (nodes, nodes) the edge between two nodes, E where there is none. No two edges have the same ends.
-        thetas: (N, E) float32, finite.
+        thetas: (N, E) float32, finite, or -inf where an edge is not there.
         values: (N, E) zeros, in which the edges of the forests become 1.
     """
     size, others = np.uint64(thetas.shape[1]), np.uint64(nodes)
@@ -47,7 +47,8 @@ def prim(nodes: int, tails: IndexArray, heads: IndexArray, edges: IndexArray, th
             if score == -(2**31):  # -0.0
                 score = np.int64(0)
             score ^= (score >> 31) & 0x7FFFFFFF  # negative floats are ordered the other way round
-            keys[edge] = (score << 32) | (_LOW - np.int64(edge))
+            key = (score << 32) | (_LOW - np.int64(edge))
+            keys[edge] = key if thetas[row, edge] > -np.inf else _LEAST
         best[:] = _LEAST
         outside[:] = 1
         node = np.uint64(0)
@@ -79,7 +80,7 @@ def boruvka(nodes: int, tails: IndexArray, heads: IndexArray, thetas: Rows, valu
     Args:
         nodes: how many the graph has.
         tails, heads: (E,) the ends of each edge.
-        thetas: (N, E), finite.
+        thetas: (N, E), finite, or -inf where an edge is not there.
         values: (N, E) zeros, in which the edges of the forests become 1.
     """
     size = np.uint64(thetas.shape[1])
@@ -126,7 +127,7 @@ def _pick(
     kept = np.uint64(0)
     for place in range(left):
         one, other = tree[tail[place]], tree[head[place]]
-        if one == other:
+        if one == other or score[place] == -np.inf:
             continue
         edge[kept], tail[kept], head[kept], score[kept] = edge[place], one, other, score[place]
         if score[kept] > best[one]:
