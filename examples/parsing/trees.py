@@ -70,7 +70,7 @@ class Trees:
         return found
 
     def theta(self, scores: Tensor, part: Part) -> Tensor:
-        """(B, E) of scores (B, L + 1, L + 1) of arcs, 0 for padding; an undirected edge has those of both directions."""
+        """(B, E) of scores (B, L + 1, L + 1) of arcs, 0 for padding; an undirected edge has both directions'."""
         theta = scores[:, part.tails, part.heads]
         if not self.rooted:
             theta = theta + scores[:, part.heads, part.tails]
