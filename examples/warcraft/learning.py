@@ -134,7 +134,7 @@ class Learning(ABC):
         """Takes up an earlier training, and returns its history; empty where there is none."""
         return []
 
-    def _save(self) -> None:
+    def _save(self) -> None:  # noqa: B027 - not all front ends do
         """Keeps what `_restore` takes up."""
 
     def _solves(self) -> tuple[int, int]:

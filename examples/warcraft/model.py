@@ -87,4 +87,5 @@ class PlainModel(nn.Module):
         return (self.logits(images) > 0).to(images.dtype)
 
     def loss(self, images: Tensor, paths: Tensor) -> Tensor:
-        return hamming(torch.sigmoid(self.logits(images)), paths).sum((1, 2)).mean()
+        distance: Tensor = hamming(torch.sigmoid(self.logits(images)), paths).sum((1, 2)).mean()
+        return distance

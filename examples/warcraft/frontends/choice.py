@@ -44,7 +44,7 @@ def check(parser: Parser, options: argparse.Namespace) -> None:
     missing = [name for module, name in MODULES[options.frontend].items() if importlib.util.find_spec(module) is None]
     if missing:
         parser.error(
-            f"{given} needs {' and '.join(missing)}: make warcraft-{options.frontend}, or "
+            f"{given} needs {', '.join(missing)}: make warcraft-{options.frontend}, or "
             f'pip install "imle-solvers[{EXTRAS[options.frontend]}]"'
         )
     if options.frontend == "keras":

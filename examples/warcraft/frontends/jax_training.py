@@ -53,10 +53,10 @@ class JaxTraining(Learning):
         weights, self.key = jax.random.split(jax.random.key(seed))
         self.network, self.running = eqx.nn.make_with_state(CostNetwork)(weights, size)
         self.adapted = self.solve.init()  # what the estimator adapts; AIMLE's step
-        self.optimizer = optax.adam(lr)
+        self.optimizer = optax.scale_by_adam()  # the learning rate is each step's
         self.moments = self.optimizer.init(eqx.filter(self.network, eqx.is_array))
         self.step = step_of(self.solve, self.optimizer, differences(method), samples)
-        self.schedule, self.batch_size = SCHEDULES[schedule], batch_size
+        self.lr, self.schedule, self.batch_size = lr, SCHEDULES[schedule], batch_size
         self.order = torch.Generator().manual_seed(seed)
         self.history = []
 
@@ -65,9 +65,9 @@ class JaxTraining(Learning):
         epochs, seconds, seen = last.epochs, last.seconds, 0
         for rows in torch.randperm(len(train), generator=self.order).split(self.batch_size):
             images, paths = train.images[rows.numpy()], train.paths[rows.numpy()]
-            factor = np.asarray(self.schedule(budget.share(epochs, seconds)), np.float32)  # a float would be compiled in
+            rate = np.asarray(self.lr * self.schedule(budget.share(epochs, seconds)))  # a float would be compiled in
             self.key, key = jax.random.split(self.key)
-            *states, loss = self.step(*self._states(), images, paths, key, factor)
+            *states, loss = self.step(*self._states(), images, paths, key, rate)
             self.network, self.running, self.moments, self.adapted = states
             seen += len(rows)
             epochs = last.epochs + seen / len(train)
@@ -101,7 +101,7 @@ _evaluate = eqx.filter_jit(costs)
 def step_of(
     solve: imle_solvers.jax.Solver, optimizer: Any, apart: Callable[[Any, Any], Any], samples: int
 ) -> Callable[..., Any]:
-    """A step of training, compiled: states, images, paths, key and a factor of the learning rate to states and loss."""
+    """A step of training, compiled: states, images, paths, key and learning rate to states and loss."""
 
     def loss_of(learned: tuple[Any, Any], running: Any, images: Any, paths: Any, key: Any) -> tuple[Any, Any]:
         network, adapted = learned
@@ -110,12 +110,12 @@ def step_of(
         return apart(found, paths.astype(found.dtype)).sum((1, 2)).mean(), running
 
     def step(
-        network: Any, running: Any, moments: Any, adapted: Any, images: Any, paths: Any, key: Any, factor: Any
+        network: Any, running: Any, moments: Any, adapted: Any, images: Any, paths: Any, key: Any, rate: Any
     ) -> Any:
         of_loss = eqx.filter_value_and_grad(loss_of, has_aux=True)
         (loss, running), (gradient, moved) = of_loss((network, adapted), running, images, paths, key)
         updates, moments = optimizer.update(gradient, moments)
-        network = eqx.apply_updates(network, jax.tree.map(lambda update: factor * update, updates))
+        network = eqx.apply_updates(network, jax.tree.map(lambda update: -rate.astype(update.dtype) * update, updates))
         return network, running, moments, solve.advance(adapted, moved), loss
 
     return eqx.filter_jit(step)  # type: ignore[no-any-return]
