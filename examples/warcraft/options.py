@@ -7,10 +7,10 @@ from pathlib import Path
 
 from examples.common.methods import METHODS
 from examples.common.options import Parser, positive
-from examples.warcraft.maps import SIZES
-from examples.warcraft.methods import PLAIN
 from examples.warcraft.frontends.choice import FRONTENDS, check
 from examples.warcraft.learning import SCHEDULES
+from examples.warcraft.maps import SIZES
+from examples.warcraft.methods import PLAIN
 
 EPILOG = """\
 The method "none" is a plain ResNet18 without a layer, which is trained for the time of the slowest other method. By

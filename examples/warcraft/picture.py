@@ -7,8 +7,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
-from examples.warcraft.maps import Maps, connects, cost_optimal, path_costs
 from examples.warcraft.learning import Learning
+from examples.warcraft.maps import Maps, connects, cost_optimal, path_costs
 from imle_solvers.viz import plot_curves, plot_grid
 
 COLUMNS = 4

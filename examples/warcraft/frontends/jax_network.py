@@ -74,5 +74,5 @@ class CostNetwork(eqx.Module):  # type: ignore[misc]
 
 def costs(network: CostNetwork, state: State, images: Array) -> tuple[Array, State]:
     """Costs of a batch of images as they are in files, (B, 8k, 8k, 3) uint8 -> (B, k, k), and the state after it."""
-    scaled = images.transpose(0, 3, 1, 2).astype("float32") / 255
+    scaled = images.transpose(0, 3, 1, 2).astype(network.first.weight.dtype) / 255
     return jax.vmap(network, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(scaled, state)  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
@@ -65,7 +66,7 @@ class JaxTraining(Learning):
         epochs, seconds, seen = last.epochs, last.seconds, 0
         for rows in torch.randperm(len(train), generator=self.order).split(self.batch_size):
             images, paths = train.images[rows.numpy()], train.paths[rows.numpy()]
-            rate = np.asarray(self.lr * self.schedule(budget.share(epochs, seconds)))  # a float would be compiled in
+            rate = jnp.asarray(self.lr * self.schedule(budget.share(epochs, seconds)))  # floats would be compiled in
             self.key, key = jax.random.split(self.key)
             *states, loss = self.step(*self._states(), images, paths, key, rate)
             self.network, self.running, self.moments, self.adapted = states
@@ -115,7 +116,7 @@ def step_of(
         of_loss = eqx.filter_value_and_grad(loss_of, has_aux=True)
         (loss, running), (gradient, moved) = of_loss((network, adapted), running, images, paths, key)
         updates, moments = optimizer.update(gradient, moments)
-        network = eqx.apply_updates(network, jax.tree.map(lambda update: -rate.astype(update.dtype) * update, updates))
+        network = eqx.apply_updates(network, jax.tree.map(lambda update: -rate * update, updates))
         return network, running, moments, solve.advance(adapted, moved), loss
 
     return eqx.filter_jit(step)  # type: ignore[no-any-return]
