@@ -22,7 +22,7 @@ from examples.common.pictures import draw_comparison, save_picture
 from examples.common.results import Column
 from examples.common.run import Run
 from examples.warcraft.files import read, write
-from examples.warcraft.frontends.choice import name
+from examples.warcraft.frontends.choice import front_end, versions
 from examples.warcraft.generator import generate
 from examples.warcraft.learning import Budget, Learning
 from examples.warcraft.maps import SPLITS, Maps
@@ -85,7 +85,7 @@ def title(options: argparse.Namespace, method: str) -> str:
     """What a method is called in bars and pictures."""
     if method == PLAIN:
         return "plain ResNet18"
-    return f"ResNet18 front + solver layer ({', '.join(filter(None, (method, name(options))))})"
+    return f"ResNet18 front + solver layer ({', '.join(filter(None, (method, front_end(options))))})"
 
 
 def main() -> None:
@@ -101,7 +101,7 @@ def main() -> None:
         run = Run(
             parser,
             options,
-            title=" in ".join(filter(None, ("Warcraft", name(options)))),
+            title=" in ".join(filter(None, ("Warcraft", front_end(options)))),
             about="Costs of terrain from images, learned from cheapest paths; shares of held-out maps. Cost-optimal: "
             "the prediction is a path that costs no more than the best. Exact match: it is the labelled path, of which "
             "there is often more than one. The method none is a plain ResNet18 with the time of the slowest other.",
@@ -109,6 +109,7 @@ def main() -> None:
             published=published(options),
             free=["epochs", "workers", "ray", "no_baseline"],
         )
+        run.results.machine |= versions(options)
         executor = RayExecutor(options.ray, options.workers) if options.ray else None
         for method in options.methods:
             start_training(options, method, options.seed, None, executor)  # says what is wrong with options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
 
 from examples.common.methods import METHODS
@@ -41,7 +42,8 @@ def check(parser: Parser, options: argparse.Namespace) -> None:
             parser.error(f"{option}: only with --frontend torch, not with {given}")
     if options.seed + options.seeds > _SEEDS:
         parser.error(f"--seed: expected seeds below 2**31 with {given}, got {options.seed + options.seeds - 1}")
-    missing = [name for module, name in MODULES[options.frontend].items() if importlib.util.find_spec(module) is None]
+    needs = MODULES[options.frontend]
+    missing = [called for module, called in needs.items() if importlib.util.find_spec(module) is None]
     if missing:
         parser.error(
             f"{given} needs {', '.join(missing)}: make warcraft-{options.frontend}, or "
@@ -50,12 +52,17 @@ def check(parser: Parser, options: argparse.Namespace) -> None:
     if options.frontend == "keras":
         try:
             from examples.warcraft.frontends.keras_network import backend
-        except ImportError as error:  # its backend is not there
-            parser.error(str(error))
+        except (ImportError, ValueError) as error:  # its backend is not there, or there is no such backend
+            parser.error(f"{given}: {error}; KERAS_BACKEND names one of torch, jax, tensorflow that is installed")
         options.backend = backend()
 
 
-def name(options: argparse.Namespace) -> str:
+def versions(options: argparse.Namespace) -> dict[str, str]:
+    """Of what the front end needs, by modules' names."""
+    return {module: importlib.metadata.version(module) for module in MODULES.get(options.frontend, ())}
+
+
+def front_end(options: argparse.Namespace) -> str:
     """The front end in titles; PyTorch's has none."""
     backends = {"torch": "PyTorch", "jax": "JAX", "tensorflow": "TensorFlow"}
     if options.frontend == "keras":
