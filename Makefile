@@ -9,10 +9,11 @@ FRONTENDS := $(VENV)-frontends
 
 EXPERIMENTS := $(patsubst examples/%/main.py,%,$(wildcard examples/*/main.py))
 
-.PHONY: help $(EXPERIMENTS) roads custom map noise explain vae relations mazes results test test-frontends quick check wheel bench bench-parts bench-frontends clean
+.PHONY: help $(EXPERIMENTS) warcraft-jax warcraft-keras roads custom map noise explain vae relations mazes results test test-frontends quick check wheel bench bench-parts bench-frontends clean
 
 help:
 	@echo "make warcraft   train the Warcraft example, results in runs/warcraft"
+	@echo "make warcraft-jax, make warcraft-keras  the same on other front ends; KERAS_BACKEND names Keras's backend"
 	@echo "make roads      train the road network example, results in runs/road_network"
 	@echo "make custom     run the example of a solver of one's own"
 	@echo "make map        paths on a map under noise, and the map learned from one; results in runs/map_demo"
@@ -38,6 +39,10 @@ help:
 # By the names of their folders, or shorter ones.
 $(EXPERIMENTS): $(VENV)/.examples
 	$(RUN) examples/$@ $(ARGS)
+
+# Other front ends have an environment of their own.
+warcraft-jax warcraft-keras: $(FRONTENDS)/.made
+	$(FRONTENDS)/bin/python examples/warcraft --frontend $(@:warcraft-%=%) $(ARGS)
 
 roads: road_network
 custom: custom_solver
@@ -110,7 +115,7 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 
 $(FRONTENDS)/.made: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(FRONTENDS)
-	$(FRONTENDS)/bin/python -m pip install --quiet -c constraints.txt -e ".[examples,dev,jax,keras]" tensorflow-cpu
+	$(FRONTENDS)/bin/python -m pip install --quiet -c constraints.txt -e ".[examples,examples-jax,dev,jax,keras]" tensorflow-cpu
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.made pyproject.toml constraints.txt

@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from examples.common.options import positive
 from examples.warcraft.generator import generate
+from examples.warcraft.learning import Budget
 from examples.warcraft.model import SolverModel
-from examples.warcraft.training import Budget, Training
+from examples.warcraft.training import Training
 
 PARTS = {
     "whole step": [("warcraft/training.py", "_epoch")],

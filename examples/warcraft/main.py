@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from typing import Any
 
 import torch
 
@@ -21,13 +22,16 @@ from examples.common.pictures import draw_comparison, save_picture
 from examples.common.results import Column
 from examples.common.run import Run
 from examples.warcraft.files import read, write
+from examples.warcraft.frontends.choice import front_end, versions
 from examples.warcraft.generator import generate
+from examples.warcraft.learning import Budget, Learning
 from examples.warcraft.maps import SPLITS, Maps
-from examples.warcraft.model import PLAIN, PlainModel, SolverModel
+from examples.warcraft.methods import PLAIN
+from examples.warcraft.model import PlainModel, SolverModel
 from examples.warcraft.options import parse
 from examples.warcraft.picture import draw
 from examples.warcraft.published import published
-from examples.warcraft.training import Budget, Training
+from examples.warcraft.training import Training
 from imle_solvers import Executor, RayExecutor
 
 COLUMNS = {
@@ -56,37 +60,32 @@ def load_maps(options: argparse.Namespace) -> dict[str, Maps]:
 
 def start_training(
     options: argparse.Namespace, method: str, seed: int, checkpoint: Checkpoint | None, executor: Executor | None
-) -> Training:
+) -> Learning:
     """A new training of the layer, which solves where `executor` says, or of the plain network."""
     torch.manual_seed(seed)
+    layer: dict[str, Any] = {name: getattr(options, name) for name in ("samples", "beta", "temperature", "workers")}
+    course: dict[str, Any] = {name: getattr(options, name) for name in ("lr", "schedule", "batch_size")}
+    if options.frontend == "jax":
+        from examples.warcraft.frontends.jax_training import JaxTraining
+
+        return JaxTraining(options.size, method=method, seed=seed, **layer, **course)
+    if options.frontend == "keras":
+        from examples.warcraft.frontends.keras_training import KerasTraining
+
+        return KerasTraining(options.size, method=method, seed=seed, **layer, **course)
     model: SolverModel | PlainModel
     if method == PLAIN:
         model = PlainModel(options.size)
     else:
-        model = SolverModel(
-            options.size,
-            method=method,
-            samples=options.samples,
-            beta=options.beta,
-            temperature=options.temperature,
-            workers=options.workers,
-            executor=executor,
-            seed=seed,
-        )
-    return Training(
-        model,
-        device=torch.device(options.device),
-        lr=options.lr,
-        schedule=options.schedule,
-        batch_size=options.batch_size,
-        seed=seed,
-        checkpoint=checkpoint,
-    )
+        model = SolverModel(options.size, method=method, executor=executor, seed=seed, **layer)
+    return Training(model, device=torch.device(options.device), seed=seed, checkpoint=checkpoint, **course)
 
 
-def title(method: str) -> str:
+def title(options: argparse.Namespace, method: str) -> str:
     """What a method is called in bars and pictures."""
-    return "plain ResNet18" if method == PLAIN else f"ResNet18 front + solver layer ({method})"
+    if method == PLAIN:
+        return "plain ResNet18"
+    return f"ResNet18 front + solver layer ({', '.join(filter(None, (method, front_end(options))))})"
 
 
 def main() -> None:
@@ -102,7 +101,7 @@ def main() -> None:
         run = Run(
             parser,
             options,
-            title="Warcraft",
+            title=" in ".join(filter(None, ("Warcraft", front_end(options)))),
             about="Costs of terrain from images, learned from cheapest paths; shares of held-out maps. Cost-optimal: "
             "the prediction is a path that costs no more than the best. Exact match: it is the labelled path, of which "
             "there is often more than one. The method none is a plain ResNet18 with the time of the slowest other.",
@@ -110,6 +109,7 @@ def main() -> None:
             published=published(options),
             free=["epochs", "workers", "ray", "no_baseline"],
         )
+        run.results.machine |= versions(options)
         executor = RayExecutor(options.ray, options.workers) if options.ray else None
         for method in options.methods:
             start_training(options, method, options.seed, None, executor)  # says what is wrong with options
@@ -128,13 +128,13 @@ def train_and_draw(options: argparse.Namespace, maps: dict[str, Maps], run: Run,
     print(f"{len(train)} maps of {side} to train on, {len(test)} held out to test on")
     methods = sorted(options.methods, key=lambda method: method == PLAIN)
     single = len(methods) * options.seeds == 1
-    if single and not options.no_baseline and PLAIN not in methods:
+    if single and options.frontend == "torch" and not options.no_baseline and PLAIN not in methods:
         methods.append(PLAIN)
-    shown: dict[str, Training] = {}
+    shown: dict[str, Learning] = {}
     for seed in seeds_of(options):
         slowest = 0.0
         for method in methods:
-            name = title(method) + (f", seed {seed}" if options.seeds > 1 else "")
+            name = title(options, method) + (f", seed {seed}" if options.seeds > 1 else "")
             # What trains for a time never gives the same numbers twice, and starts anew in a resumed run.
             timed = method == PLAIN and slowest > 0
             checkpoint = None if timed else run.checkpoint(method, seed)
@@ -150,9 +150,9 @@ def train_and_draw(options: argparse.Namespace, maps: dict[str, Maps], run: Run,
             curves = {curve: [getattr(point, curve) for point in history] for curve in ("exact", "optimal", "seconds")}
             run.add(method, seed, metrics | last, curves)
             if seed == options.seed and method in (methods[0], PLAIN):
-                shown[title(method)] = training
-            elif isinstance(training.model, SolverModel):
-                training.model.layer.close()
+                shown[title(options, method)] = training
+            else:
+                training.close()
     pictures = [save_picture(draw(shown, test), options.out, "warcraft")]
     if not single:
         bars = {name: COLUMNS[name] for name in ("optimal", "exact", "seconds")}
@@ -161,16 +161,16 @@ def train_and_draw(options: argparse.Namespace, maps: dict[str, Maps], run: Run,
     run.finish(pictures)
 
 
-def report(name: str, training: Training, test: Maps, when: str) -> tuple[float, float]:
+def report(name: str, training: Learning, test: Maps, when: str) -> tuple[float, float]:
     """Prints exact match and cost-optimal, and returns them."""
     exact, optimal = training.score(test)
     print(f"{name}, {when}: exact match {exact:.1%}, cost-optimal {optimal:.1%}")
     return exact, optimal
 
 
-def report_layer(training: Training) -> None:
+def report_layer(training: Learning) -> None:
     """Prints how the layer did, where there is one."""
-    if isinstance(training.model, SolverModel):
-        print(f"layer: {training.model.layer.stats()}")
+    if stats := training.stats():
+        print(f"layer: {stats}")
         shares = ", ".join(f"{point.skipped:.0%}" for point in training.history[1:])
         print(f"layer: solves that were known without solving, by epoch: {shares}")

@@ -6,24 +6,11 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from examples.common.methods import PASSING_ON, make_estimator, make_loss
+from examples.common.methods import make_loss
+from examples.warcraft.methods import differences, estimator, hamming
 from examples.warcraft.resnet import resnet18
 from imle_adapters import ShortestPathAdapter
-from imle_solvers import Executor, SolverLayer, SumOfGamma
-
-
-def hamming(predicted: Tensor, paths: Tensor) -> Tensor:
-    """The number of tiles in which soft or hard masks and paths differ, (B, k, k) twice -> (B,).
-
-    The loss is its mean. As in the paper, lambda acts on the gradient of this mean: the target's costs are lambda / B
-    lower on the label, and higher on the predicted path. With lambda 20 and batches of 70, that is 0.29.
-    """
-    return (predicted * (1 - paths) + (1 - predicted) * paths).sum((1, 2))
-
-
-def squared(predicted: Tensor, paths: Tensor) -> Tensor:
-    """The same number as `hamming` for masks of 0 and 1, but with a gradient that is zero where the mask is right."""
-    return (predicted - paths).square().sum((1, 2))
+from imle_solvers import Executor, SolverLayer
 
 
 class SolverModel(nn.Module):
@@ -57,16 +44,7 @@ class SolverModel(nn.Module):
         self.front = resnet18(stages=1)
         self.layer = SolverLayer(
             ShortestPathAdapter.grid(size, size),
-            estimator=make_estimator(
-                method,
-                noise=SumOfGamma(k="auto"),
-                beta=beta,
-                temperature=temperature,
-                # Some hundred steps are too few to find beta from 0 with the published eta of 1e-4.
-                aimle={"initial_beta": 0.5, "step": 1e-3, "target_norm": 6.0},
-                density_temperature=10 * temperature,
-                projection="norm",  # paths differ in length, so that their mean means something
-            ),
+            estimator=estimator(method, beta=beta, temperature=temperature),
             executor=executor,
             num_workers=workers if executor is None else None,
             generator=Generator().manual_seed(seed),
@@ -84,13 +62,9 @@ class SolverModel(nn.Module):
 
     def loss(self, images: Tensor, paths: Tensor) -> Tensor:
         """What training minimises, (B, 3, 8k, 8k), (B, k, k) -> ()."""
-        distance = squared if self.method in PASSING_ON else hamming
-        loss = make_loss(self.method, self.layer, distance, samples=self.samples)
+        apart = differences(self.method)
+        loss = make_loss(self.method, self.layer, lambda *masks: apart(*masks).sum((1, 2)), samples=self.samples)
         return loss(self.costs(images), paths)
-
-
-PLAIN = "none"
-"""In place of a method: a plain network without a layer."""
 
 
 class PlainModel(nn.Module):
@@ -113,4 +87,5 @@ class PlainModel(nn.Module):
         return (self.logits(images) > 0).to(images.dtype)
 
     def loss(self, images: Tensor, paths: Tensor) -> Tensor:
-        return hamming(torch.sigmoid(self.logits(images)), paths).mean()
+        distance: Tensor = hamming(torch.sigmoid(self.logits(images)), paths).sum((1, 2)).mean()
+        return distance

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from examples.common.methods import METHODS
 from examples.common.options import Parser, positive
+from examples.warcraft.frontends.choice import FRONTENDS, check
+from examples.warcraft.learning import SCHEDULES
 from examples.warcraft.maps import SIZES
-from examples.warcraft.model import PLAIN
-from examples.warcraft.training import SCHEDULES
+from examples.warcraft.methods import PLAIN
 
 EPILOG = """\
 The method "none" is a plain ResNet18 without a layer, which is trained for the time of the slowest other method. By
@@ -53,7 +54,15 @@ def parse(description: str) -> tuple[Parser, argparse.Namespace]:
         help="solve on a Ray cluster, by --workers actors: its host:port, auto for the one that runs here, or local to "
         "start one",
     )
+    add(
+        "--frontend",
+        choices=FRONTENDS,
+        default="torch",
+        help="of the network and the layer: jax (Equinox), or keras, on the backend that KERAS_BACKEND names; default "
+        "torch; make warcraft-jax and make warcraft-keras have an environment with these",
+    )
     options = parser.parse(quick={"train_maps": 40, "test_maps": 10, "epochs": 2})
     if options.write and options.data:
         parser.error("--write writes generated maps; leave out --data")
+    check(parser, options)
     return parser, options

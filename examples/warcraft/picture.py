@@ -7,15 +7,15 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
+from examples.warcraft.learning import Learning
 from examples.warcraft.maps import Maps, connects, cost_optimal, path_costs
-from examples.warcraft.training import Training
 from imle_solvers.viz import plot_curves, plot_grid
 
 COLUMNS = 4
 LABELLED, RIGHT, WRONG = "white", "#F0E442", "#FF7AD1"
 
 
-def draw(trainings: dict[str, Training], maps: Maps) -> Figure:
+def draw(trainings: dict[str, Learning], maps: Maps) -> Figure:
     """Draws what each training predicts for the first maps, and the learning curves.
 
     Args:
@@ -58,7 +58,7 @@ def _draw_paths(
     axes_row[0].set_ylabel(label)
 
 
-def _draw_curves(figure: SubFigure, trainings: dict[str, Training]) -> None:
+def _draw_curves(figure: SubFigure, trainings: dict[str, Learning]) -> None:
     axes = figure.subplots()
     for title, training in trainings.items():
         plot_curves(

@@ -33,13 +33,12 @@ def solve(
         if not draws.perturb:
             return layer.map(theta, **context)
         with _keyed(layer, words().cpu().numpy()):
-            if draws.group > 1:
+            if trains:
+                layer.num_samples = draws.num_samples
+                return layer(theta, **context)
+            if draws.num_samples is None:
                 return layer.marginals(theta, draws.group, **context)
-            if not trains:
-                assert draws.num_samples is not None
-                return layer.sample(theta, draws.num_samples, **context)
-            layer.num_samples = draws.num_samples
-            return layer(theta, **context)
+            return layer.sample(theta, draws.num_samples, **context)
 
 
 def losses(

@@ -1,5 +1,6 @@
 """The examples say in one line what is wrong with their options, before they train."""
 
+import importlib.util
 import os
 import re
 
@@ -32,6 +33,42 @@ def test_warcraft_says_what_is_wrong(call, arguments, message):
     assert code == 2
     assert len(errors) == 1
     assert re.search(message, errors[0])
+
+
+@pytest.mark.parametrize("frontend", ["jax", "keras"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "none"], "--method none: not with --frontend {}, which has imle,aimle,"),
+        (["--method", "all"], "--method score: not with --frontend {}, which has imle,aimle,"),
+        (["--method", "imle,fenchel-young"], "--method fenchel-young: not with --frontend {}, which has imle,aimle,"),
+        (["--resume"], "--resume: only with --frontend torch, not with --frontend {}"),
+        (["--ray", "local"], "--ray: only with --frontend torch, not with --frontend {}"),
+        (["--device", "cpu:0"], "--device: only with --frontend torch, not with --frontend {}"),
+        (["--seed", 2**31 - 2, "--seeds", 3], "--seed: expected seeds below 2.*31 with --frontend {}, got 2147483648"),
+    ],
+)
+def test_what_other_front_ends_do_not_have_is_said(call, tmp_path, frontend, arguments, message):
+    code, _, errors = call("warcraft", "--frontend", frontend, *arguments)
+    assert (code, len(errors)) == (2, 1)
+    assert re.search(message.format(frontend), errors[0])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("frontend", "there", "message"),
+    [
+        ("jax", [], r'needs JAX, Equinox, Optax: make warcraft-jax, or pip install "imle-solvers\[examples-jax\]"'),
+        ("jax", ["jax"], r"--frontend jax needs Equinox, Optax: make warcraft-jax"),
+        ("keras", [], r'needs Keras: make warcraft-keras, or pip install "imle-solvers\[keras\]"'),
+    ],
+)
+def test_a_front_end_that_is_not_installed_is_named(call, tmp_path, monkeypatch, frontend, there, message):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in there else None)
+    code, _, errors = call("warcraft", "--frontend", frontend)
+    assert (code, len(errors)) == (2, 1)
+    assert re.search(message, errors[0])
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

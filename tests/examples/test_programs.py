@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from examples.common.methods import METHODS
-from examples.warcraft.model import PLAIN
+from examples.warcraft.methods import PLAIN
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow

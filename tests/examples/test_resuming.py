@@ -6,8 +6,9 @@ import torch
 from examples.common.checkpoints import Checkpoint
 from examples.common.stopping import EarlyStopping
 from examples.warcraft.generator import generate
+from examples.warcraft.learning import Budget
 from examples.warcraft.model import SolverModel
-from examples.warcraft.training import Budget, Training
+from examples.warcraft.training import Training
 
 TINY = ("--train-maps", 20, "--test-maps", 5, "--batch-size", 10, "--no-baseline")
 

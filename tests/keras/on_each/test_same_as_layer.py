@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import keras
 import numpy as np
 import pytest
@@ -78,9 +80,9 @@ def test_means_and_samples():
     adapter = ShortestPathAdapter.grid(4, 5)
     layer, expected = front_end.Solver(adapter, seed=1, num_workers=0), SolverLayer(adapter, num_workers=0)
     theta, _ = batch(adapter, "float32", None, 0)
-    for name in ("marginals", "sample"):
+    for name, count in product(("marginals", "sample"), (1, 5)):
         expected.generator = layer.generator()
-        ours, theirs = getattr(layer, name)(theta, 5), getattr(expected, name)(torch.tensor(theta), 5)
+        ours, theirs = getattr(layer, name)(theta, count), getattr(expected, name)(torch.tensor(theta), count)
         np.testing.assert_array_equal(numbers(ours), theirs.numpy(), strict=True)
 
 
