@@ -15,7 +15,7 @@ from examples.common.run import Run
 from examples.learning_to_explain.beer import read_beer
 from examples.learning_to_explain.bert import Pieces
 from examples.learning_to_explain.choosing import SUPERVISED
-from examples.learning_to_explain.encoding import Encoded, Vocabulary, encode, number_of_words
+from examples.learning_to_explain.encoding import Encoded, Vocabulary, encode
 from examples.learning_to_explain.esnli import read_esnli
 from examples.learning_to_explain.generator import generate
 from examples.learning_to_explain.metrics import random_choice, rarest_words, subset_metrics, test_error
@@ -115,8 +115,6 @@ def prepare(options: argparse.Namespace, seed: int) -> Prepared:
     vocabulary = Vocabulary(corpus.train, options.least, corpus.vectors)
     parts = (corpus.train, corpus.validation, corpus.test, corpus.annotated)
     length = min(options.length, max(len(text.words) for texts in parts for text in texts))
-    if number_of_words(options.k, length) == length:
-        raise ValueError(f"--k: expected less than {length}, the words of the longest text, got {options.k}")
     kind, _, name = options.encoder.partition(":")
     cut = Pieces(name).cut if kind == "bert" else None
     encoded = [

@@ -11,6 +11,7 @@ from typing import Any
 from examples.common.options import Parser, positive, positive_number
 from examples.learning_to_explain.beer import ASPECTS
 from examples.learning_to_explain.choosing import METHODS, NOISES, SUPERVISED
+from examples.learning_to_explain.encoding import number_of_words
 from examples.learning_to_explain.published import NETWORKS
 
 _PUBLISHED: dict[str, Any] = {
@@ -128,6 +129,8 @@ def parse() -> tuple[Parser, argparse.Namespace]:
     if options.filters % 4 and options.encoder == "transformer":
         parser.error(f"--filters: expected a multiple of 4 for a transformer, got {options.filters}")
     _fill(options)
+    if number_of_words(options.k, options.length) == options.length:
+        parser.error(f"--k: expected less than {options.length}, the words that are seen of a text, got {options.k}")
     return parser, options
 
 

@@ -45,6 +45,14 @@ def solvers():
     import torch
     from imle_adapters.ilp import ILPAdapter, ILPSpec
     from imle_solvers import SolverLayer
+    weights = np.random.default_rng(0).integers(1, 9, (4, 30)).astype(float)  # what presolve alone does not solve
+    large = ILPSpec(sense="max", A_ub=weights, b_ub=weights.sum(1) * 0.3, ub=1, integrality=True)
+    for backend in ("auto", "scip", "highs", "cp_sat", "cp_sat_no_cuts"):
+        with SolverLayer(ILPAdapter(large, backend=backend)) as layer:
+            theta = torch.rand(8, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+            values = (layer.map(theta) * theta).sum(1)
+            best = values if backend == "auto" else best
+            assert torch.allclose(values, best), backend
     spec = ILPSpec(sense="max", shape=3, A_ub=[[2, 1, 1]], b_ub=[3], ub=1, integrality=True)
     rows = ILPSpec(sense="max", shape=3, A_ub=[[1, 1, 1]], b_ub=[2], ub=1, integrality=True)
     for backend in ("auto", "scip", "highs", "cbc", "cp_sat", "glop"):

@@ -143,7 +143,7 @@ MISUSES = {
     # Programs.
     "arguments for a program": (
         lambda: ILPAdapter({"A_ub": [[1.0]]}),
-        "TypeError: expected an ILPSpec, got dict; make one with ILPSpec(...)",
+        "TypeError: ILPSpec.__init__() missing 1 required keyword-only argument: 'sense'",
     ),
     "bounds as SciPy has them": (
         lambda: ILPSpec(sense="max", shape=2, bounds=(0, 1)),

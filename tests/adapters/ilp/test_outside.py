@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from imle_adapters.ilp import ILPAdapter, ILPSpec
-from imle_adapters.ilp.engines import glop, math_opt
+from imle_adapters.ilp.engines import cp_sat, glop, math_opt
 from imle_adapters.ilp.engines.engine import Claim
 from imle_adapters.ilp.engines.outside import OutsideEngine, tensorflow_may_come
 from imle_adapters.ilp.program import Program
@@ -55,14 +55,18 @@ def test_outcomes_are_the_same(outside):
 def test_adapters_beside_tensorflow(monkeypatch):
     theta = torch.randn(4, 6, dtype=torch.float64)
     rows = ILPSpec(shape=(6,), A_ub=np.ones((1, 6)), b_ub=[3], ub=1, integrality=True, sense="max")
-    layers = [
-        SolverLayer(ILPAdapter(spec, name), executor="serial") for spec, name in ((SPEC, "highs"), (rows, "glop"))
-    ]
-    expected = [layer.map(theta) for layer in layers]
+    cases = [(SPEC, "highs"), (rows, "glop"), (SPEC, "cp_sat"), (SPEC, "cp_sat_no_cuts")]
+    made_before = [SolverLayer(ILPAdapter(spec, name, compiled=False), executor="serial") for spec, name in cases]
+    expected = [layer.map(theta) for layer in made_before]
     monkeypatch.setattr(math_opt, "tensorflow_may_come", lambda: True)
-    monkeypatch.setattr(glop, "tensorflow_is_here", lambda: True)
-    for (spec, name), here in zip(((SPEC, "highs"), (rows, "glop")), expected, strict=True):
-        with SolverLayer(ILPAdapter(spec, name), executor="serial") as layer:
+    for engine in (glop, cp_sat):
+        monkeypatch.setattr(engine, "tensorflow_is_here", lambda: True)
+    monkeypatch.setattr(cp_sat, "cp_model", None)  # not even a model may be made
+    for (spec, name), here in zip(cases, expected, strict=True):
+        with SolverLayer(ILPAdapter(spec, name, compiled=False), executor="serial") as layer:
+            assert torch.equal(layer.map(theta), here)
+    for layer, here in zip(made_before, expected, strict=True):
+        with layer:
             assert torch.equal(layer.map(theta), here)
 
 

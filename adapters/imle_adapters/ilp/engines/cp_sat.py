@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ortools.sat.python import cp_model
 
 from imle_adapters.ilp.engines.engine import Claim, Outcome, scaled
+from imle_adapters.ilp.engines.outside import OutsideEngine, tensorflow_is_here
 from imle_adapters.ilp.program import FEASIBILITY, Bounds, Program
 from imle_adapters.ilp.spec import Floats
 
@@ -86,21 +88,26 @@ class CpSatEngine:
     """
 
     def __init__(self, program: Program, gap: float = 0.0, *, cuts: bool = True) -> None:
+        self._program = program
         self._gap = gap
         self._cuts = cuts
         self._scales, rows = _integer_rows(program)
         self._magnitudes = abs(program.matrix)
+        self._bounds: Bounds | None = None
+        self._solver: cp_model.CpSolver | None = None
+        if tensorflow_is_here():  # a model alone would end the process, too
+            return
         self._model = cp_model.CpModel()
         n = program.integrality.size
         self._variables = [self._model.new_int_var(0, 1, "") for _ in range(n)]
         for columns, coefficients in rows:
             terms = cp_model.LinearExpr.weighted_sum([self._variables[j] for j in columns], coefficients)
             self._model.add_linear_constraint(terms, 0, 0)
-        self._bounds: Bounds | None = None
-        self._solver: cp_model.CpSolver | None = None
 
     def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None, work: float | None = None) -> Outcome:
         """Minimises costs @ x, (n,), within bounds; work is deterministic time."""
+        if tensorflow_is_here():
+            return self._outside.minimize(costs, bounds, seconds, work)
         if not self._move_to(bounds):
             return Outcome(Claim.NO_OPTIMUM, None)
         integers, _ = integer_costs(costs, bounds)
@@ -134,6 +141,12 @@ class CpSatEngine:
         """Ends `minimize` in another thread."""
         if self._solver is not None:
             self._solver.stop_search()
+        if "_outside" in self.__dict__:
+            self._outside.stop()
+
+    @cached_property
+    def _outside(self) -> OutsideEngine:
+        return OutsideEngine(partial(CpSatEngine, self._program, self._gap, cuts=self._cuts))
 
     def _move_to(self, bounds: Bounds) -> bool:
         """Sets the bounds; False where some row has no integer between its sides."""

@@ -1,8 +1,8 @@
 """An engine in a process of its own, for processes that have TensorFlow, or may have it one day.
 
 TensorFlow and OR-Tools each bring a protobuf, and a process cannot have both in any order (OR-Tools 9.15, TensorFlow
-2.21): with MathOpt in it TensorFlow cannot be imported; with TensorFlow in it MathOpt, and parameters of GLOP, end it.
-SCIP, CBC, CP-SAT and the compiled search do not mind. Keras imports TensorFlow now and then, whatever its backend.
+2.21): with MathOpt in it TensorFlow cannot be imported; with TensorFlow in it MathOpt, CP-SAT, also a model that waits to
+be collected, and parameters of GLOP end it. SCIP, CBC and the compiled search do not mind. Keras imports TensorFlow now and then, whatever its backend.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class OutsideEngine:
         self._stopped = False
         self._start()
 
-    def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None) -> Outcome:
-        """Minimises costs @ x, (n,), within bounds."""
+    def minimize(self, costs: Floats, bounds: Bounds, seconds: float | None, *limits: float | None) -> Outcome:
+        """Minimises costs @ x, (n,), within bounds, and within what other limits the engine takes."""
         if self._stopped:
             return Outcome(Claim.FAILED, None)
         try:
@@ -66,7 +66,7 @@ class OutsideEngine:
                 self._start()
             if self._stopped:  # meanwhile
                 raise EOFError
-            outcome: Outcome = self._ask((costs, bounds, seconds))
+            outcome: Outcome = self._ask((costs, bounds, seconds, *limits))
             return outcome
         except (OSError, EOFError, pickle.UnpicklingError):  # the process ended
             self._end()
