@@ -1,8 +1,9 @@
 """An engine in a process of its own, for processes that have TensorFlow, or may have it one day.
 
 TensorFlow and OR-Tools each bring a protobuf, and a process cannot have both in any order (OR-Tools 9.15, TensorFlow
-2.21): with MathOpt in it TensorFlow cannot be imported; with TensorFlow in it MathOpt, CP-SAT, also a model that waits to
-be collected, and parameters of GLOP end it. SCIP, CBC and the compiled search do not mind. Keras imports TensorFlow now and then, whatever its backend.
+2.21): with MathOpt in it TensorFlow cannot be imported; with TensorFlow in it MathOpt, CP-SAT, also a model that
+waits to be collected, and parameters of GLOP end it. SCIP, CBC and the compiled search do not mind. Keras imports
+TensorFlow now and then, whatever its backend.
 """
 
 from __future__ import annotations
