@@ -311,10 +311,16 @@ class SolverLayer(nn.Module):
         if trains:
             self._diagnostics.detached(not theta.requires_grad)
         if theta.requires_grad:
-            # Where solutions need not be optimal, MAP states tell little, and a SolutionCache would learn from them.
-            exact = self.on_failure != "keep"
-            solve.watch = self._diagnostics.watch(theta, prepared, solve.sign, exact, solve.alike)
+            solve.watch = self.observe(theta, prepared, solve)
         return solve.watch
+
+    def observe(
+        self, theta: Tensor, prepared: Tensor, solve: BatchSolver, *, may_be_shared: bool = False
+    ) -> Observation | None:
+        """Looks at a step that is differentiated, for `diagnostics`; None: not at this one. See `Diagnostics.watch`."""
+        # Where solutions need not be optimal, MAP states tell little, and a SolutionCache would learn from them.
+        exact = self.on_failure != "keep"
+        return self._diagnostics.watch(theta, prepared, solve.sign, exact, solve.alike, may_be_shared)
 
     def sampling(self, num_samples: int, group: int = 1, *, perturb: bool = True) -> Sampling:
         """How the layer's estimator, and losses on it, draw. See `Sampling`."""

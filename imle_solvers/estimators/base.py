@@ -208,7 +208,13 @@ class Estimator(nn.Module):
         scores = _turned(theta, solve)
         _, saved = self.draw(scores, solve, sampling)
         saved = tuple(scores if tensor is SCORES else tensor for tensor in saved)
-        return _turned(self.gradient(saved, _to_draws(dz, sampling), solve, sampling), solve)
+        dz = _to_draws(dz, sampling)
+        if sampling.watch is not None:
+            sampling.watch.downstream(dz)
+        gradient = self.gradient(saved, dz, solve, sampling)
+        if sampling.watch is not None:
+            sampling.watch.finish(gradient)
+        return _turned(gradient, solve)
 
     def _grouped(self, sampling: Sampling) -> Sampling:
         """Each sample is the mean of so many draws more."""

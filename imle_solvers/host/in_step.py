@@ -14,8 +14,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from imle_solvers.adapter import CLAMPED
 from imle_solvers.estimators.base import Solved
 from imle_solvers.solving.batch_solver import BatchSolver
+from imle_solvers.solving.observation import Observation
 
 Result = TypeVar("Result")
 
@@ -24,7 +26,7 @@ class PassSolve:
     """The `Solve` of one pass, whose first solutions are known.
 
     Args:
-        solver: that of all passes.
+        solver: that of all passes; who watches it is shown what is known, too.
         known: the solutions of its first solves.
         alone: whether there is no other pass; if there is, a solve that is not known is asked for by an exception.
 
@@ -51,12 +53,23 @@ class PassSolve:
     ) -> Solved:
         if len(self.asked) < len(self._known):
             solved = self._known[len(self.asked)]
+            if self._solver.watch is not None:
+                self._show(self._solver.watch, scores, solved)
         elif self._alone:
             solved = self._solver(scores, needed=needed, owned=owned, skip_nonfinite=skip_nonfinite)
         else:
             raise _Asks(scores.detach(), needed, skip_nonfinite)
         self.asked.append(solved)
         return solved
+
+    def _show(self, watch: Observation, scores: Tensor, solved: Solved) -> None:
+        watch.before(scores)
+        watch.after(solved, None)
+        clamped = self._solver.clamped(scores)  # was counted when it was solved, where nobody watched
+        if clamped is not None:
+            watch.counters[CLAMPED] += int(clamped.sum())
+        if watch.probes and (mapped := self._solver.map_aside(watch.instances)) is not None:
+            watch.compare(mapped)
 
 
 class _Asks(Exception):  # noqa: N818 - no error, and seen by nobody

@@ -6,7 +6,7 @@ import contextlib
 import math
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -234,6 +234,8 @@ class HostPlan:
             ]
             incoming = batch.split(_rows(dz, batch.lead), prepared.dtype)
             after: dict[int, dict[str, Array]] = {}
+            if batch.passes == 1 and draws.perturb:  # a step as a layer has them
+                solver.watch = self.layer.observe(batch.theta, prepared, solver, may_be_shared=True)
 
             def run(i: int, solve: PassSolve) -> Tensor:
                 if bool(flags[i].bitwise_and(_UNPROVEN).any()):
@@ -241,7 +243,8 @@ class HostPlan:
                 dz = incoming[i].unsqueeze(1) if draws.num_samples is None else incoming[i]
                 with held(self.estimator, batch.state_of(i)), self._keyed(batch, i):
                     self._fix_scale(thetas[i], draws)
-                    gradient = self.estimator.pull_back(thetas[i], dz, solve, self._sampling(draws))
+                    sampling = replace(self._sampling(draws), watch=solver.watch)
+                    gradient = self.estimator.pull_back(thetas[i], dz, solve, sampling)
                     if state is not None:
                         after[i] = read_state(self.estimator)
                 return gradient

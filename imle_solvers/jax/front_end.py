@@ -171,6 +171,13 @@ class Solver:
         """What has been done: counts of batches, instances and statuses, where they were solved, and times."""
         return self._plan.layer.stats()
 
+    def diagnostics(self, *, reset: bool = False) -> dict[str, float]:
+        """How it has learned of late, see `SolverLayer.diagnostics`; of calls that are not mapped over, as by `vmap`.
+
+        `skipped_solves` is that of backward passes, and identical instances of forward passes are not counted in it.
+        """
+        return self._plan.layer.diagnostics(reset=reset)
+
     def close(self) -> None:
         """Ends the workers, unless it was given its executor. May be called again."""
         self._plan.close()

@@ -171,6 +171,10 @@ class Solver(keras.layers.Layer):  # type: ignore[misc]
         """What has been done: counts of batches, instances and statuses, where they were solved, and times."""
         return self.plan.layer.stats()
 
+    def diagnostics(self, *, reset: bool = False) -> dict[str, float]:
+        """How the layer has learned of late, see `SolverLayer.diagnostics`."""
+        return self.plan.layer.diagnostics(reset=reset)
+
     def close(self) -> None:
         """Ends the workers, unless it was given its executor. May be called again."""
         self.plan.close()

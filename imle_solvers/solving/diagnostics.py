@@ -43,7 +43,13 @@ class Diagnostics:
         self._symptoms = Symptoms() if warns else None
 
     def watch(
-        self, theta: Tensor, prepared: Tensor, sign: int, may_probe: bool = True, alike: bool = False
+        self,
+        theta: Tensor,
+        prepared: Tensor,
+        sign: int,
+        may_probe: bool = True,
+        alike: bool = False,
+        may_be_shared: bool = False,
     ) -> Observation | None:
         """Begins a step that is to be differentiated; None: it is not looked at.
 
@@ -53,6 +59,7 @@ class Diagnostics:
             sign: turns it into scores.
             may_probe: whether samples may be compared with MAP states, as solutions are optimal.
             alike: whether all instances have the same feasible solutions.
+            may_be_shared: whether one theta for all instances may be meant, without an `expand` that says so.
         """
         if self._unread:
             self._catch_up()
@@ -62,7 +69,7 @@ class Diagnostics:
         probes = may_probe and self._steps >= self._next_probe
         if probes:
             self._next_probe = self._steps + min(self._steps, PROBE)
-        shared = theta.shape == prepared.shape and theta.stride()[:1] == (0,)
+        shared = None if may_be_shared else theta.shape == prepared.shape and theta.stride()[:1] == (0,)
         return Observation(prepared.detach(), shared, sign, probes, may_probe and alike, self._add)
 
     def detached(self, detached: bool) -> None:

@@ -29,7 +29,7 @@ class Observation:
 
     Args:
         theta: (B, *instance_shape), with at least one entry, detached.
-        shared: whether the caller has one theta for all instances, and says so by `expand`.
+        shared: whether the caller has one theta for all instances, and says so by `expand`; None: it cannot be told.
         sign: turns theta into scores.
         probes: whether to compare samples with MAP states.
         rivals: whether to compare the solutions of instances: they are optima, of one set of feasible solutions.
@@ -41,7 +41,13 @@ class Observation:
     """
 
     def __init__(
-        self, theta: Tensor, shared: bool, sign: int, probes: bool, rivals: bool, done: Callable[[Figures], None]
+        self,
+        theta: Tensor,
+        shared: bool | None,
+        sign: int,
+        probes: bool,
+        rivals: bool,
+        done: Callable[[Figures], None],
     ) -> None:
         self._theta = theta
         self._shared = shared
@@ -131,7 +137,8 @@ class Observation:
         self._figures["nonzero_instances"] = _share(nonzero.any(1))
         self._look_at_target(_flat(self._dz[: self.instances], 2))
         if self.instances > 1 and not self._shared:
-            self._figures["_constant"] = (self._theta == self._theta[:1]).all()
+            constant = (self._theta == self._theta[:1]).all()
+            self._figures["_constant"] = torch.where(constant, math.nan, 0.0) if self._shared is None else constant
             self._figures["_instances"] = float(self.instances)
         skipped = self.counters[KNOWN] + self.counters[IDENTICAL]
         solved = (self._solves - skipped) * self._theta.shape[1]

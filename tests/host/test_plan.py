@@ -18,10 +18,12 @@ from imle_solvers import (
     SolveError,
     SolverLayer,
     SPOPlusLoss,
+    Target,
 )
 from imle_solvers.host.one_thread import one_thread
 from imle_solvers.host.plan import Draws, HostPlan
 from imle_solvers.host.seeds import generator_of
+from imle_solvers.host.state import write_state
 from tests.host.estimators import ESTIMATORS
 from tests.solvers import StatusAdapter, top_k
 
@@ -213,6 +215,47 @@ def test_losses_are_those_of_a_layer(mapped):
             expected.sum().backward()
             np.testing.assert_array_equal(values[i] if mapped else values, expected.detach().numpy())
             np.testing.assert_array_equal(gradients[i] if mapped else gradients, leaf.grad.numpy())
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize("num_samples", [None, 3])
+def test_diagnostics_are_those_of_a_layer(estimator, name, num_samples):
+    adapter = ADAPTERS[name]()
+    plan = HostPlan(adapter, estimator=ESTIMATORS[estimator](), num_workers=0)
+    layer = SolverLayer(adapter, estimator=ESTIMATORS[estimator](), num_samples=num_samples, num_workers=0)
+    for i in range(10):
+        theta, dz = instances(adapter, seed=i)
+        dz = spread_over(dz, num_samples)
+        words = np.array([i, 1], np.uint32)
+        state = plan.read_state() if plan.adapts else None
+        drawn = plan.draw(theta, words, {}, Draws(num_samples), state, learning=True)
+        _, after = plan.pull(theta, words, drawn.draws, drawn.marks, dz, {}, Draws(num_samples), state)
+        if state is not None:
+            write_state(plan.estimator, after)
+        step_of_layer(layer, words, theta, dz)
+    figures, expected = plan.layer.diagnostics(), layer.diagnostics()
+    assert figures.keys() == expected.keys() and "nonzero_entries" in figures
+    if expected.get("distinct_samples", 1.0) == 0:  # that they were solved once is not known any more
+        for each in (figures, expected):
+            del each["skipped_solves"]
+            each.pop("clamped_costs")
+    assert figures == pytest.approx(expected, rel=1e-6)
+
+
+def test_it_warns_of_a_step_that_is_too_short_and_not_of_one_theta_for_all_instances():
+    plan = HostPlan(top_k(6, 2), estimator=IMLE(target=Target(beta=1e-9)), num_workers=0)
+    theta, dz = instances(plan.adapter)
+
+    def train(steps):
+        for i in range(steps):
+            step_of_plan(plan, np.array([i], np.uint32), theta, dz)
+
+    with pytest.warns(RuntimeWarning, match="the target's step is .* too short to change any"):
+        train(8 + 3 * 64)
+    plan = HostPlan(top_k(6, 2), num_workers=0)
+    theta = np.repeat(theta[:1], 4, axis=0)
+    train(8 + 3 * 64)
 
 
 def test_all_words_of_a_key_count():
