@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import io_callback
 
 from imle_solvers.host.arrays import computed_in
 from imle_solvers.host.plan import Draws, HostPlan
@@ -41,12 +42,12 @@ class Call:
     Attributes:
         plan: the host's.
         draws: how it draws.
-        moves_own_state: whether the backward pass moves the state that is on the host, where it is not given one.
+        keeps_state: whether the estimator's state is on the host, where the backward pass moves it if it is given none.
     """
 
     plan: HostPlan
     draws: Draws
-    moves_own_state: bool = False
+    keeps_state: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class _Draw:
 class _Pull:
     call: Call
 
+    @property
+    def has_effect(self) -> bool:
+        """Whether it changes what is on the host."""
+        return self.call.keeps_state and self.call.plan.adapts
+
     def __call__(self, *arguments: Any) -> Any:
         theta, words, context, state, values, marks, dz = jax.tree.map(np.asarray, arguments)
         draws = self.call.draws
@@ -89,7 +95,10 @@ class _Losses:
 
 
 def _callback(function: Any, results: Any, *arguments: Any) -> Any:
-    given = jax.pure_callback(function, results, *arguments, vmap_method="broadcast_all")
+    if getattr(function, "has_effect", False):  # is to run once, and also where nobody wants its result
+        given = io_callback(function, results, *arguments)
+    else:
+        given = jax.pure_callback(function, results, *arguments, vmap_method="broadcast_all")
     return varying(given, axes_of(arguments))
 
 
@@ -135,7 +144,7 @@ def _forward(call: Call, theta: Any, words: Any, context: Any, state: Any) -> An
             )
     plan.check_differentiable()
     carried = state is not None and any(each.perturbed for each in state.values())
-    if plan.adapts and not carried and not call.moves_own_state:
+    if plan.adapts and not carried and not call.keeps_state:
         raise TypeError(_ADAPTS.format(type(plan.estimator).__name__))
     theta, words, context, state = jax.tree.map(_value, (theta, words, context, state), is_leaf=_is_primal)
     if state is None and draws.perturb and plan.awaits_scale and axes_of((theta, words)):

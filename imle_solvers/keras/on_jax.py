@@ -27,7 +27,7 @@ def solve(
     """See `Backend.solve`."""
     theta, given, single = batched(plan, theta_of(theta), context_of(context))
     key = words().astype(jnp.uint32) if draws.perturb else None
-    z = callbacks.solve(callbacks.Call(plan, draws, moves_own_state=True), theta, key, given, None)
+    z = callbacks.solve(callbacks.Call(plan, draws, keeps_state=True), theta, key, given, None)
     return z[0] if single else z
 
 

@@ -148,3 +148,26 @@ def test_state_that_adapts_is_the_layers():
         gradient_of(lambda t: ops.sum(layer(t, training=True) * ops.convert_to_tensor(weights)), theta)
     assert float(layer.estimator.beta) != 2.0
     assert float(layer.estimator.theta_scale) > 0
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="compiled programs of JAX alone leave out what nobody asks for")
+def test_aimle_adapts_once_for_each_backward_pass():
+    import jax
+
+    adapter = ADAPTERS["min"]()
+    theta, weights = batch(adapter, "float32", None, 0)
+    steps = []
+    for keep in (True, False):  # the gradient
+        layer = front_end.Solver(adapter, estimator=AIMLE(), seed=1, num_workers=0)
+
+        @jax.jit
+        def step(theta, layer=layer, keep=keep):
+            with keras.StatelessScope():
+                value, pulled = jax.value_and_grad(lambda t: ops.sum(layer(t, training=True) * weights))(theta)
+            return (value, pulled) if keep else value
+
+        for _ in range(3):
+            jax.block_until_ready(step(theta))
+        jax.effects_barrier()
+        steps.append(float(layer.estimator.beta))
+    assert steps[0] == steps[1] != float(AIMLE().beta)
