@@ -60,7 +60,8 @@ test: $(VENV)/.dev
 	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 test-frontends: $(FRONTENDS)/.made
-	$(FRONTENDS)/bin/python -m pytest tests/jax tests/keras tests/host tests/adapters/ilp/test_outside.py tests/project/test_readme.py
+	$(FRONTENDS)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal \
+		tests/jax tests/keras tests/host tests/adapters/ilp/test_outside.py tests/project/test_readme.py
 
 quick: $(VENV)/.dev
 	$(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow"
