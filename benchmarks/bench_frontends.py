@@ -54,20 +54,6 @@ def of_jax(theta: np.ndarray, weights: np.ndarray, num_samples: int) -> Step:
     return lambda: jax.block_until_ready(step(array, key))
 
 
-def empty_callbacks(theta: np.ndarray, weights: np.ndarray, num_samples: int) -> Step:
-    """What JAX takes for two callbacks that copy theta: the least that a front end could."""
-    import jax
-
-    kind = jax.ShapeDtypeStruct(theta.shape, theta.dtype)
-
-    def copied(array: object) -> object:
-        return jax.pure_callback(np.asarray, kind, array)
-
-    step = jax.jit(lambda array: copied(copied(array)))
-    array = jax.numpy.asarray(theta)
-    return lambda: jax.block_until_ready(step(array))
-
-
 def of_keras(theta: np.ndarray, weights: np.ndarray, num_samples: int) -> Step:
     """A step of the Keras layer, compiled as in `fit`, on the backend of this process."""
     import keras
@@ -118,7 +104,6 @@ def adapter() -> ShortestPathAdapter:
 
 Make = Callable[[np.ndarray, np.ndarray, int], Step]
 
-OF_JAX: dict[str, Make] = {"JAX": of_jax, "JAX, two empty callbacks": empty_callbacks}
 BACKENDS = ("torch", "jax", "tensorflow")
 
 
@@ -182,7 +167,7 @@ def main() -> None:
         print('bench_frontends: needs JAX or Keras: pip install "imle-solvers[jax,keras]"')
         return
     else:
-        table = compare(OF_JAX, options.batch, options.rounds) if "jax" in there else []
+        table = compare({"JAX": of_jax}, options.batch, options.rounds) if "jax" in there else []
         for backend in BACKENDS if "keras" in there else ():
             table += in_process(backend, options) if backend in there else []
     if options.json:

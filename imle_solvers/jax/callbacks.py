@@ -1,7 +1,4 @@
-"""Where compiled programs call back to the host plan: the functions that JAX differentiates, and their callbacks.
-
-Nothing of JAX is called within a callback: on one core it could wait for the very thread that calls.
-"""
+"""Where compiled programs call back to the host plan: the functions that JAX differentiates, and their callbacks."""
 
 from __future__ import annotations
 
@@ -10,12 +7,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.experimental import io_callback
 
 from imle_solvers.host.arrays import computed_in
 from imle_solvers.host.plan import Draws, HostPlan
 from imle_solvers.jax.arguments import Array
+from imle_solvers.jax.host_calls import as_numpy, call_host
 from imle_solvers.jax.state import COUNT, gradient_on_host, on_host
 from imle_solvers.jax.varying import axes_of, varying
 from imle_solvers.losses import FenchelYoungLoss, SPOPlusLoss
@@ -56,7 +52,7 @@ class _Draw:
     learning: bool
 
     def __call__(self, theta: Array, words: Array, context: Any, state: Any) -> Any:
-        theta, words, context, state = jax.tree.map(np.asarray, (theta, words, context, state))
+        theta, words, context, state = as_numpy((theta, words, context, state))
         plan, draws = self.call.plan, self.call.draws
         drawn = plan.draw(theta, words, context, draws, on_host(state), learning=self.learning)
         if not self.learning:
@@ -70,13 +66,8 @@ class _Draw:
 class _Pull:
     call: Call
 
-    @property
-    def has_effect(self) -> bool:
-        """Whether it changes what is on the host."""
-        return self.call.keeps_state and self.call.plan.adapts
-
     def __call__(self, *arguments: Any) -> Any:
-        theta, words, context, state, values, marks, dz = jax.tree.map(np.asarray, arguments)
+        theta, words, context, state, values, marks, dz = as_numpy(arguments)
         draws = self.call.draws
         if draws.num_samples is None and values.ndim < marks.ndim + len(self.call.plan.adapter.solution_shape):
             values = values.reshape(*marks.shape, *self.call.plan.adapter.solution_shape)
@@ -90,21 +81,13 @@ class _Losses:
     loss: FenchelYoungLoss | SPOPlusLoss
 
     def __call__(self, *arguments: Any) -> Any:
-        theta, others, words, context, state = jax.tree.map(np.asarray, arguments)
+        theta, others, words, context, state = as_numpy(arguments)
         return self.plan.losses(self.loss, theta, others, words, context, on_host(state))
 
 
-def _callback(function: Any, results: Any, *arguments: Any) -> Any:
-    if getattr(function, "has_effect", False):  # is to run once, and also where nobody wants its result
-        given = io_callback(function, results, *arguments)
-    else:
-        given = jax.pure_callback(function, results, *arguments, vmap_method="broadcast_all")
-    return varying(given, axes_of(arguments))
-
-
-def _final_callback(function: Any, results: Any, *arguments: Any) -> Any:
-    """The same where it is part of a derivative, which may be computed under another one, but has none itself."""
-    call: Any = jax.custom_vjp(lambda *given: _callback(function, results, *given))
+def _call_finally(function: Any, results: Any, *arguments: Any, has_effect: bool = False) -> Any:
+    """Calls where it is part of a derivative, which may be computed under another one, but has none itself."""
+    call: Any = jax.custom_vjp(lambda *given: call_host(function, results, *given, has_effect=has_effect))
     call.defvjp(
         lambda *given: (call(*jax.tree.map(_value, given, is_leaf=_is_primal)), None), _refuse, symbolic_zeros=True
     )
@@ -131,7 +114,7 @@ def _samples(call: Call, theta: Array) -> Any:
 
 
 def _primal(call: Call, theta: Array, words: Array, context: Any, state: Any) -> Array:
-    return _callback(_Draw(call, learning=False), _samples(call, theta), theta, words, context, state)
+    return call_host(_Draw(call, learning=False), _samples(call, theta), theta, words, context, state)
 
 
 def _forward(call: Call, theta: Any, words: Any, context: Any, state: Any) -> Any:
@@ -157,7 +140,7 @@ def _forward(call: Call, theta: Any, words: Any, context: Any, state: Any) -> An
     if keeps:
         shape = (len(theta), num_draws, *plan.adapter.solution_shape)
         results = (*results, jax.ShapeDtypeStruct(shape, computed_in(theta.dtype.name)))
-    z, marks, *more = _final_callback(_Draw(call, learning=True), results, theta, words, context, state)
+    z, marks, *more = _call_finally(_Draw(call, learning=True), results, theta, words, context, state)
     return z, (theta, words, context, state, more[0] if keeps else z, marks)
 
 
@@ -167,7 +150,9 @@ def _backward(call: Call, residuals: Any, dz: Any) -> Any:
         zeros = jax.tree.map(jnp.zeros_like, (theta, state))
         return zeros[0], None, None, zeros[1]
     results = jax.tree.map(lambda each: jax.ShapeDtypeStruct(each.shape, each.dtype), (theta, state))
-    dtheta, after = _final_callback(_Pull(call), results, theta, words, context, state, values, marks, dz)
+    arguments = theta, words, context, state, values, marks, dz
+    has_effect = call.keeps_state and call.plan.adapts
+    dtheta, after = _call_finally(_Pull(call), results, *arguments, has_effect=has_effect)
     return dtheta, None, None, after
 
 
@@ -187,13 +172,13 @@ def _loss_results(theta: Array) -> Any:
 
 
 def _loss_primal(call: _Losses, theta: Array, others: Any, words: Any, context: Any, state: Any) -> Array:
-    return _callback(call, _loss_results(theta), theta, others, words, context, state)[0]
+    return call_host(call, _loss_results(theta), theta, others, words, context, state)[0]
 
 
 def _loss_forward(call: _Losses, theta: Array, others: Any, words: Any, context: Any, state: Any) -> Any:
     if state is None and call.plan.awaits_scale and words is not None and axes_of((theta, words)):
         raise ValueError(_UNFIXED)
-    losses, gradient = _final_callback(call, _loss_results(theta), theta, others, words, context, state)
+    losses, gradient = _call_finally(call, _loss_results(theta), theta, others, words, context, state)
     return losses, (theta, gradient, state)
 
 

@@ -6,6 +6,14 @@ import numpy as np
 import pytest
 
 
+@pytest.fixture(params=["in place", "pure_callback"])
+def way(request, monkeypatch):
+    """Of calls to the host, both of which there are, by the devices of the process."""
+    from imle_solvers.jax import host_calls
+
+    monkeypatch.setattr(host_calls, "_is_in_place", lambda: request.param == "in place")
+
+
 @pytest.fixture
 def batch():
     """Theta and weights of as many solutions as there are entries, (6, 4, 5) float32."""

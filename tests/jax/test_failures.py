@@ -69,6 +69,7 @@ def test_context_has_no_gradient():
         assert scanned(theta).shape == theta.shape
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("compiled", [False, True], ids=["as it is", "jit"])
 def test_failed_solves_arrive_with_their_message(compiled):
     solve = imle_solvers.jax.solver(StatusAdapter(), num_workers=0)

@@ -67,6 +67,36 @@ def test_steps(estimator, sense, dtype, num_samples):
             assert leaf.grad.abs().sum() > 0
 
 
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, jax.checkpoint])
+def test_either_way_of_calling(wrap):
+    solve = imle_solvers.jax.solver(ShortestPathAdapter.grid(4, 5), num_samples=2, num_workers=0)
+    rng = np.random.default_rng(0)
+    theta = jnp.asarray(rng.random((3, 4, 5)) + 0.1, jnp.bfloat16)
+    before = np.array(theta)
+    weights = jnp.asarray(rng.random((3, 2, 4, 5)) - 0.4, jnp.bfloat16)
+    keys = jax.random.split(jax.random.key(0), 2)
+    state = solve.init(theta)
+
+    def step(theta, key):
+        return jax.value_and_grad(lambda *args: loss(solve, *args), argnums=(0, 1), has_aux=True)(
+            theta, state, weights, key
+        )
+
+    (_, z), (gradient, _) = wrap(jax.vmap(step, (None, 0)))(theta, keys)
+    layer = SolverLayer(solve.adapter, num_samples=2, num_workers=0)
+    layer.estimator.fix_scale(tensor(theta).float())
+    for i, key in enumerate(keys):
+        leaf = tensor(theta).requires_grad_()
+        layer.generator = solve.generator(key)
+        expected = layer(leaf)
+        (expected * tensor(weights)).sum().backward()
+        same(z[i], expected)
+        same(gradient[i], leaf.grad)
+    np.testing.assert_array_equal(np.asarray(theta), before)  # whose memory callbacks see
+    assert solve.map(theta[:0]).shape == (0, 4, 5)
+
+
 def loss(solve, theta, state, weights, key):
     z = solve(theta, key, state=state)
     return (z * weights).sum(), z
