@@ -73,8 +73,8 @@ def load_factory(name: str) -> Callable[..., SolverAdapter]:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise ValueError(
-        f"unknown adapter {name!r}.{hint} Known adapters: {', '.join(known) or 'none'}. Import the module that registers "
-        "one of your own before."
+        f"unknown adapter {name!r}.{hint} Known adapters: {', '.join(known) or 'none'}. Import what registers one of "
+        "your own before."
     )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from tensorflow.python.ops import control_flow_util
 
 from imle_solvers.host.arrays import DTYPES, computed_in
 from imle_solvers.host.plan import Draws, HostPlan
@@ -18,8 +17,8 @@ from imle_solvers.losses import FenchelYoungLoss, SPOPlusLoss
 Tensor = Any
 
 _XLA = (
-    "imle_solvers: XLA refuses calls to the host, where instances are solved: give jit_compile=False to model.compile, or "
-    "to tf.function"
+    "imle_solvers: XLA refuses calls to the host, where instances are solved: give jit_compile=False to model.compile, "
+    "or to tf.function"
 )
 _TWICE = (
     "Solver: cannot be differentiated twice, as its gradient is an estimate, made of solutions, without a derivative; "
@@ -132,7 +131,7 @@ def _call(function: Callable[..., Any], types: list[Any], *arguments: Tensor | N
     Raises:
         ValueError: this is part of a program for XLA.
     """
-    if control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+    if _for_xla():
         raise ValueError(_XLA)
     there = [argument is not None for argument in arguments]
 
@@ -141,6 +140,15 @@ def _call(function: Callable[..., Any], types: list[Any], *arguments: Tensor | N
         return function(*(next(given) if each else None for each in there))
 
     return list(_as_list(tf.numpy_function(called, [each for each in arguments if each is not None], types)))
+
+
+def _for_xla() -> bool:
+    """Whether what is traced will be compiled by XLA, where this TensorFlow says so."""
+    try:
+        from tensorflow.python.ops import control_flow_util
+    except ImportError:
+        return False
+    return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
 
 
 def _as_list(given: Any) -> Any:
@@ -183,9 +191,8 @@ def _batched(plan: HostPlan, theta: Tensor, context: dict[str, Tensor]) -> tuple
     """Checks shapes as far as they are known, and gives a single theta an axis of one."""
     if theta.dtype.name not in DTYPES:
         raise TypeError(f"theta: expected a floating dtype of at least 16 bits, got {theta.dtype.name}")
-    if not check(
-        plan, tuple(theta.shape), {name: (tuple(each.shape), each.dtype.name) for name, each in context.items()}
-    ):
+    shapes = {name: (tuple(each.shape), each.dtype.name) for name, each in context.items()}
+    if not check(plan, tuple(theta.shape), shapes):
         return theta, context, False
     shared = plan.adapter.context
     own = {name: each if tuple(each.shape) == shared[name] else each[None] for name, each in context.items()}
