@@ -129,6 +129,19 @@ class Solver(keras.layers.Layer):  # type: ignore[misc]
     def on_progress(self, function: Callable[[int, int], None] | None) -> None:
         self.plan.layer.on_progress = function
 
+    def __call__(self, *arguments: Any, **given: Any) -> Any:
+        """See `call`; tensors and numbers may stand side by side as context, which Keras takes one or the other of."""
+        context = {name: value for name, value in given.items() if name in self.adapter.context}
+        for name, value in context.items():
+            if value is None:
+                raise TypeError(
+                    f"context {name!r}: expected a tensor, or an array or lists of numbers, got None; leave it out "
+                    "where there is none"
+                )
+        if any(hasattr(value, "shape") for value in context.values()):
+            context = {name: value if hasattr(value, "shape") else np.asarray(value) for name, value in context.items()}
+        return super().__call__(*arguments, **{**given, **context})
+
     def call(self, theta: Tensor, *positional: Any, training: bool | None = False, **context: Any) -> Tensor:
         """Samples in training, MAP states else.
 

@@ -66,6 +66,7 @@ def test_arguments(options, error, said):
         (THETA, {"target": None}, TypeError, "leave it out"),
         (THETA, {"target": np.arange(3)}, ValueError, "target"),
         (THETA, {"mask": THETA}, ValueError, "does not take mask"),
+        (keras.KerasTensor((None, 4, 5)), {"target": None}, TypeError, "leave it out"),
         (keras.KerasTensor((None, 3, 5)), {}, ValueError, r"expected shape \(B, 4, 5\) .*got \(None, 3, 5\)"),
         (keras.KerasTensor((None,)), {}, ValueError, r"expected shape \(B, 4, 5\) .*got \(None,\)"),
         (keras.KerasTensor((None, 4, 5), "int32"), {}, TypeError, "got int32; convert it with keras.ops.cast"),

@@ -122,6 +122,21 @@ def test_context(tmp_path):
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras").predict(data, verbose=0), paths)
 
 
+def test_context_of_numbers_beside_tensors(tmp_path):
+    layer, theta = Solver(ADAPTER, seed=1), keras.Input((4, 5))
+    blocked = np.zeros((2, 4, 5), bool)
+    data = np.random.default_rng(0).random((2, 4, 5)).astype(np.float32)
+    expected = numbers(layer(data, target=np.full(2, 12)))
+    np.testing.assert_array_equal(numbers(layer(data, target=12, blocked=blocked)), expected)
+    np.testing.assert_array_equal(numbers(layer(data, target=[12, 12], blocked=blocked)), expected)
+    given = keras.Input((4, 5), dtype="bool")
+    model = keras.Model([theta, given], layer(theta, target=12, blocked=given))
+    np.testing.assert_array_equal(model.predict([data, blocked], verbose=0), expected)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict([data, blocked], verbose=0), expected)
+
+
 @pytest.mark.parametrize("loss", ["fenchel-young", "spo+"])
 def test_losses_in_compile(tmp_path, loss):
     images = keras.Input((8,))
