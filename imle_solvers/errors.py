@@ -22,6 +22,7 @@ class SolveError(ImleSolversError, RuntimeError):
         timeout: the executor's limit that was reached, in words; None: none, so a TIMEOUT is the adapter's own.
         crash: how worker processes ended, in words ("with exit code 3", "by SIGSEGV"); None: none did, so CRASHED is
             the adapter's own.
+        keeps: whether that policy was "keep", which keeps solutions that end FEASIBLE.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class SolveError(ImleSolversError, RuntimeError):
         failures: Sequence[tuple[int, int, Status]],
         timeout: str | None = None,
         crash: str | None = None,
+        keeps: bool = False,
     ) -> None:
-        super().__init__(adapter, failures, timeout, crash)
+        super().__init__(adapter, failures, timeout, crash, keeps)
         self.adapter = adapter
         self.failures: list[tuple[int, int, Status]] = list(failures)
         self.timeout: str | None = timeout
         self.crash: str | None = crash
+        self.keeps: bool = keeps
 
     def __str__(self) -> str:
         instance, sample, status = self.failures[0]
@@ -51,7 +54,8 @@ class SolveError(ImleSolversError, RuntimeError):
                 f"its worker process ended {self.crash}, twice; solve it alone to see why, or skip such instances with "
                 'on_failure="zero_grad"'
             )
-        return f"{self.adapter}: instance {instance}, sample {sample} ended {status.name}{more}: {help}."
+        kept = '; on_failure="keep" keeps solutions that end FEASIBLE, and here there is none' if self.keeps else ""
+        return f"{self.adapter}: instance {instance}, sample {sample} ended {status.name}{more}: {help}{kept}."
 
 
 class RowError(ImleSolversError):

@@ -72,7 +72,10 @@ def load_factory(name: str) -> Callable[..., SolverAdapter]:
     known = available_adapters()
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"unknown adapter {name!r}.{hint} Known adapters: {', '.join(known) or 'none'}.")
+    raise ValueError(
+        f"unknown adapter {name!r}.{hint} Known adapters: {', '.join(known) or 'none'}. Import what registers one of "
+        "your own before."
+    )
 
 
 def available_adapters() -> list[str]:

@@ -60,8 +60,8 @@ def description_of(adapter: SolverAdapter) -> Description:
         if getattr(made_by, "__self__", made_by) is type(adapter):
             return found
     raise ValueError(
-        f"{adapter!r} cannot be saved as it is, since it does not say how to make it again: register its class, or a "
-        "function that makes it, by imle_solvers.register_adapter(name), and give "
+        f"{adapter!r} cannot be saved or copied as it is, since it does not say how to make it again: register its "
+        "class, or a function that makes it, by imle_solvers.register_adapter(name), and give "
         'Solver({"name": name, "kwargs": {...}}); weights alone can be saved in any case, by model.save_weights'
     )
 
@@ -142,12 +142,14 @@ def _described(value: Any, where: str) -> Any:
         }
         return {"name": kind.__name__, "kwargs": given}
     named = value if inspect.isfunction(value) or inspect.isclass(value) else kind
-    if keras.saving.get_registered_object(keras.saving.get_registered_name(named)) is not None:
+    registered = keras.saving.get_registered_object(keras.saving.get_registered_name(named)) is not None
+    if registered and (named is value or hasattr(kind, "from_config")):
         return {"name": _SERIALIZED, "kwargs": {"object": keras.saving.serialize_keras_object(value)}}
     raise ValueError(
         f"{where}: {value!r} cannot be saved as it is; decorate it with "
-        "keras.saving.register_keras_serializable(), a class with a method get_config, too, that gives its arguments; "
-        "weights alone can be saved in any case, by model.save_weights"
+        "keras.saving.register_keras_serializable(), a class with methods, too: get_config, that gives its "
+        "arguments, and from_config(cls, config), that makes another one of them; weights alone can be saved in any "
+        "case, by model.save_weights"
     )
 
 

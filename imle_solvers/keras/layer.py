@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +31,7 @@ from imle_solvers.keras.config import (
     to_json,
 )
 from imle_solvers.keras.held import Held
+from imle_solvers.keras.shapes import check
 from imle_solvers.solving.batch_solver import OnFailure
 from imle_solvers.solving.stats import Stats
 
@@ -86,6 +88,8 @@ class Solver(keras.layers.Layer):  # type: ignore[misc]
             if seed >= _SEEDS:
                 raise ValueError(f"Solver: seed must be below 2**31, got {seed}")
         super().__init__(autocast=False, **options)
+        if not keras.backend.is_float_dtype(self.compute_dtype):
+            raise TypeError(f"Solver: expected dtype to be a floating one, got {self.compute_dtype}")
         description: Description | None = None
         if isinstance(adapter, Mapping):
             description = dict(adapter)
@@ -125,11 +129,25 @@ class Solver(keras.layers.Layer):  # type: ignore[misc]
     def on_progress(self, function: Callable[[int, int], None] | None) -> None:
         self.plan.layer.on_progress = function
 
-    def call(self, theta: Tensor, training: bool | None = False, **context: Any) -> Tensor:
+    def __call__(self, *arguments: Any, **given: Any) -> Any:
+        """See `call`; tensors and numbers may stand side by side as context, which Keras takes one or the other of."""
+        context = {name: value for name, value in given.items() if name in self.adapter.context}
+        for name, value in context.items():
+            if value is None:
+                raise TypeError(
+                    f"context {name!r}: expected a tensor, or an array or lists of numbers, got None; leave it out "
+                    "where there is none"
+                )
+        if any(hasattr(value, "shape") for value in context.values()):
+            context = {name: value if hasattr(value, "shape") else np.asarray(value) for name, value in context.items()}
+        return super().__call__(*arguments, **{**given, **context})
+
+    def call(self, theta: Tensor, *positional: Any, training: bool | None = False, **context: Any) -> Tensor:
         """Samples in training, MAP states else.
 
         Args:
             theta: (B, *instance_shape) or (*instance_shape), finite, in natural units (costs or scores).
+            *positional: nothing; context goes by its names.
             training: whether to draw; in `model.fit` Keras says so.
             **context: per-instance arrays, which have no gradient.
 
@@ -141,7 +159,8 @@ class Solver(keras.layers.Layer):  # type: ignore[misc]
             SolveError, AdapterError, ClosedError: see `SolverLayer.forward`; where the call is part of a compiled
                 program, an error of the backend's own, with that message.
         """
-        if training:
+        self._check_named(positional)
+        if _trains(training):
             return self._draw(theta, Draws(self.num_samples), context, trains=True)
         z = self.map(theta, **context)
         if self.num_samples is None:
@@ -198,16 +217,21 @@ class Solver(keras.layers.Layer):  # type: ignore[misc]
         """
         instance = self.adapter.instance_shape
         batch = tuple(theta_shape[: len(theta_shape) - len(instance)])
-        known = tuple(1 if side is None else side for side in theta_shape)
-        self.plan.check(known, {})
+        check(self.plan, tuple(theta_shape), {})
         samples = () if self.num_samples is None else (self.num_samples,)
         return (*batch, *samples, *self.adapter.solution_shape)
 
-    def compute_output_spec(self, theta: Any, training: bool | None = False, **context: Any) -> Any:
+    def compute_output_spec(self, theta: Any, *positional: Any, training: bool | None = False, **context: Any) -> Any:
         """Solutions as Keras has them where there are no values yet."""
-        for name in context:
-            if name not in self.adapter.context:
-                self.plan.check((1, *self.adapter.instance_shape), {name: ((1,), "float32")})  # raises
+        self._check_named(positional)
+        _check_floating(theta.dtype)
+        unknown = dict.fromkeys(context.keys() - self.adapter.context.keys(), ((), "float32"))
+        inputs = {
+            name: (tuple(each.shape), each.dtype)
+            for name, each in context.items()
+            if isinstance(each, keras.KerasTensor)
+        }
+        check(self.plan, tuple(theta.shape), {**inputs, **unknown})
         return keras.KerasTensor(self.compute_output_shape(theta.shape), dtype=self.compute_dtype)
 
     def compute_mask(self, *_: Any, **__: Any) -> None:
@@ -267,10 +291,21 @@ class Solver(keras.layers.Layer):  # type: ignore[misc]
         value = self.seed_generator.state.value
         return (value.cpu().numpy() if hasattr(value, "cpu") else np.asarray(value)).astype(np.uint32)
 
+    def _check_named(self, positional: tuple[Any, ...]) -> None:
+        if positional:
+            takes = ", ".join(self.adapter.context) or "none"
+            raise TypeError(
+                f"{self.name}: expected theta, and all else by keyword, got {1 + len(positional)} arguments; context "
+                f"of {self.adapter!r} is {takes}"
+            )
+
     def _draw(self, theta: Tensor, draws: Draws, context: dict[str, Any], *, trains: bool = False) -> Tensor:
-        theta = ops.convert_to_tensor(theta)
-        if keras.backend.is_float_dtype(keras.backend.standardize_dtype(theta.dtype)):
-            theta = ops.cast(theta, self.compute_dtype)
+        try:
+            theta = ops.convert_to_tensor(theta)
+        except (TypeError, ValueError):
+            raise TypeError(f"theta: expected a tensor, or an array of numbers, got {reprlib.repr(theta)}") from None
+        _check_floating(theta.dtype)
+        theta = ops.cast(theta, self.compute_dtype)
         try:
             return self._held.backend.solve(
                 self.plan, draws, theta, lambda: self.seed_generator.next(), context, trains=trains
@@ -278,3 +313,23 @@ class Solver(keras.layers.Layer):  # type: ignore[misc]
         except ImleSolversError as error:
             error._keras_call_info_injected = True  # type: ignore[attr-defined] # Keras would make another one of it
             raise
+
+
+def _check_floating(dtype: Any) -> None:
+    """Raises `TypeError` for theta of a dtype that has no gradient."""
+    name = keras.backend.standardize_dtype(dtype)
+    if not keras.backend.is_float_dtype(name):
+        raise TypeError(
+            f"theta: expected a floating dtype of at least 16 bits, got {name}; convert it with "
+            'keras.ops.cast(theta, "float32")'
+        )
+
+
+def _trains(training: Any) -> bool:
+    try:
+        return bool(training)
+    except TypeError:  # what traces a value is none
+        raise TypeError(
+            f"training: expected True, False or None, got {training!r}, whose value is not known yet; trace the call "
+            "with True, and once more with False"
+        ) from None

@@ -11,10 +11,15 @@ from numpy.typing import NDArray
 
 from imle_solvers.host.arrays import DTYPES, computed_in
 from imle_solvers.host.plan import Draws, HostPlan
+from imle_solvers.keras.shapes import check
 from imle_solvers.losses import FenchelYoungLoss, SPOPlusLoss
 
 Tensor = Any
 
+_XLA = (
+    "imle_solvers: XLA refuses calls to the host, where instances are solved: give jit_compile=False to model.compile, "
+    "or to tf.function"
+)
 _TWICE = (
     "Solver: cannot be differentiated twice, as its gradient is an estimate, made of solutions, without a derivative; "
     "wrap the gradient in tf.stop_gradient"
@@ -32,8 +37,17 @@ def solve(
 ) -> Tensor:
     """See `Backend.solve`."""
     theta, given, single = _batched(plan, theta, _context_of(context))
-    z = _solve(plan, draws, theta, words() if draws.perturb else None, given)
+    z = _solve(plan, draws, theta, _of_replica(words()) if draws.perturb else None, given)
     return tf.squeeze(z, 0) if single else z
+
+
+def _of_replica(words: Tensor) -> Tensor:
+    """Words for the noise of this replica of a `tf.distribute.Strategy`; of the first one, those of no strategy."""
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return words
+    # Where seeds are mixed, a word of zero at the end is none.
+    return tf.concat([words, tf.cast(tf.reshape(replica.replica_id_in_sync_group, (1,)), words.dtype)], 0)
 
 
 def _solve(plan: HostPlan, draws: Draws, theta: Tensor, key: Tensor | None, context: dict[str, Tensor]) -> Tensor:
@@ -112,7 +126,13 @@ def losses(
 
 
 def _call(function: Callable[..., Any], types: list[Any], *arguments: Tensor | None) -> list[Tensor]:
-    """Has the host compute, from arrays; what is None is not asked of TensorFlow."""
+    """Has the host compute, from arrays; what is None is not asked of TensorFlow.
+
+    Raises:
+        ValueError: this is part of a program for XLA.
+    """
+    if _for_xla():
+        raise ValueError(_XLA)
     there = [argument is not None for argument in arguments]
 
     def called(*arrays: NDArray[Any]) -> Any:
@@ -120,6 +140,15 @@ def _call(function: Callable[..., Any], types: list[Any], *arguments: Tensor | N
         return function(*(next(given) if each else None for each in there))
 
     return list(_as_list(tf.numpy_function(called, [each for each in arguments if each is not None], types)))
+
+
+def _for_xla() -> bool:
+    """Whether what is traced will be compiled by XLA, where this TensorFlow says so."""
+    try:
+        from tensorflow.python.ops import control_flow_util
+    except ImportError:
+        return False
+    return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
 
 
 def _as_list(given: Any) -> Any:
@@ -162,14 +191,8 @@ def _batched(plan: HostPlan, theta: Tensor, context: dict[str, Tensor]) -> tuple
     """Checks shapes as far as they are known, and gives a single theta an axis of one."""
     if theta.dtype.name not in DTYPES:
         raise TypeError(f"theta: expected a floating dtype of at least 16 bits, got {theta.dtype.name}")
-    tensors = [theta, *context.values()]
-    known = [tensor.shape[0] for tensor in tensors if tensor.shape.rank and tensor.shape[0] is not None]
-    size = next(iter(known), 1)  # one that is unknown may be any
-
-    def shape(tensor: Tensor) -> tuple[int, ...]:
-        return tuple(size if side is None else side for side in tensor.shape)
-
-    if not plan.check(shape(theta), {name: (shape(each), each.dtype.name) for name, each in context.items()}):
+    shapes = {name: (tuple(each.shape), each.dtype.name) for name, each in context.items()}
+    if not check(plan, tuple(theta.shape), shapes):
         return theta, context, False
     shared = plan.adapter.context
     own = {name: each if tuple(each.shape) == shared[name] else each[None] for name, each in context.items()}

@@ -300,7 +300,7 @@ class BatchSolver:
             rows = np.flatnonzero(~ok)
             failures = [(int(row // samples), int(row % samples), Status(statuses[row])) for row in rows]
             ends = (None, None) if self._report is None else (self._report.timeout, self._report.crash)
-            raise SolveError(repr(self._adapter), failures, *ends)
+            raise SolveError(repr(self._adapter), failures, *ends, keeps=self._on_failure == "keep")
         return ok
 
 

@@ -43,9 +43,15 @@ def is_single(theta: Any, adapter: SolverAdapter) -> bool:
     shape = adapter.instance_shape
     single: bool = theta.shape == shape
     if not single and (theta.ndim == 0 or theta.shape[1:] != shape):
-        batched = "(B,)" if shape == () else f"(B, {', '.join(map(str, shape))})"
-        raise ValueError(f"theta: expected shape {batched} or {shape} for {adapter!r}, got {tuple(theta.shape)}")
+        raise wrong_shape(tuple(theta.shape), adapter)
     return single
+
+
+def wrong_shape(got: tuple[int | None, ...], adapter: SolverAdapter) -> ValueError:
+    """What is raised of theta of this shape, whose sides may be unknown."""
+    shape = adapter.instance_shape
+    batched = "(B,)" if shape == () else f"(B, {', '.join(map(str, shape))})"
+    return ValueError(f"theta: expected shape {batched} or {shape} for {adapter!r}, got {got}")
 
 
 def check_finite(theta: Tensor, adapter: SolverAdapter) -> None:

@@ -81,6 +81,12 @@ def test_failed_solves_arrive_with_their_message(compiled):
     assert solve.stats().statuses[Status.INFEASIBLE] == 1
 
 
+def test_keep_says_why_there_is_nothing_to_keep():
+    solve = imle_solvers.jax.solver(StatusAdapter(), num_workers=0, on_failure="keep")
+    with pytest.raises(ERRORS, match='on_failure="keep" keeps solutions that end FEASIBLE, and here there is none'):
+        jax.block_until_ready(solve(jnp.ones((3, 3)), KEY, status=jnp.asarray([0, 2, 1])))
+
+
 def test_zero_grad_and_keep():
     theta = jnp.asarray(np.random.default_rng(0).random((3, 3)), jnp.float32)
     for on_failure, status in (("zero_grad", [0, 2, 1]), ("keep", [0, 1, 1])):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -69,8 +71,11 @@ def test_keep_uses_feasible_solutions_as_they_are_and_raises_for_the_rest():
     theta = torch.ones(2, 3)
     assert torch.equal(layer(theta, status=statuses(0, Status.FEASIBLE)), theta)
     for status in FAILED:
-        with pytest.raises(SolveError, match=status.name):
+        with pytest.raises(
+            SolveError, match=f"{status.name}.*keeps solutions that end FEASIBLE, and here there is none"
+        ) as failure:
             layer(theta, status=statuses(0, status))
+        assert str(pickle.loads(pickle.dumps(failure.value))) == str(failure.value)
 
 
 def test_every_status_has_help():

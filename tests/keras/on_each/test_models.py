@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import zipfile
 
 import keras
 import numpy as np
 import pytest
+import torch
 from keras import ops
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
-from imle_solvers import AIMLE, IMLE, Normal, ProcessExecutor, Relative, Target
+from imle_solvers import AIMLE, IMLE, Normal, ProcessExecutor, Relative, SolverLayer, Target
 from imle_solvers.keras import FenchelYoungLoss, Solver, SPOPlusLoss
 from tests.host.estimators import ESTIMATORS
 from tests.keras.on_each.conftest import BACKEND, numbers
@@ -71,6 +73,28 @@ def test_a_loaded_model_goes_on_where_it_was(tmp_path, estimator, num_samples):
     np.testing.assert_array_equal(draws(loaded), second)
 
 
+def test_the_step_of_aimle_moves_once_a_step_of_fit(tmp_path):
+    theta = np.random.default_rng(0).random((6, 4, 5)).astype(np.float32) + 0.1
+    labels = np.zeros((6, 4, 5), np.float32)
+    layer, expected = Solver(ADAPTER, estimator=AIMLE(), seed=1), SolverLayer(ADAPTER, estimator=AIMLE())
+    source = keras.Input((4, 5))
+    model = keras.Model(source, layer(keras.layers.Dense(5, kernel_initializer="identity")(source)))
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    for i in range(6):
+        expected.generator = layer.generator()
+        model.fit(theta, labels, batch_size=6, shuffle=False, verbose=0)
+        leaf = torch.tensor(theta, requires_grad=True)
+        (expected(leaf) ** 2).mean().backward()
+        assert float(layer.estimator.beta) == float(expected.estimator.beta) != 2.0
+        if i == 2:
+            model.evaluate(theta, labels, verbose=0)
+            model.predict(theta, verbose=0)
+            model.test_on_batch(theta, labels)
+            model.save(tmp_path / "model.keras")  # in the midst
+            model = keras.saving.load_model(tmp_path / "model.keras")
+            layer = model.layers[-1]
+
+
 def test_steps_of_one_fit_draw_noise_of_their_own():
     theta = np.ones((6, 4, 5), np.float32)
     layer = Solver(ADAPTER, estimator=IMLE(Normal(), Target(beta=1.0), input_noise_temperature=1.0), seed=5)
@@ -96,6 +120,21 @@ def test_context(tmp_path):
     assert (paths[:, 2, 2] == 1).all() and (paths[:, 3] == 0).any()
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras").predict(data, verbose=0), paths)
+
+
+def test_context_of_numbers_beside_tensors(tmp_path):
+    layer, theta = Solver(ADAPTER, seed=1), keras.Input((4, 5))
+    blocked = np.zeros((2, 4, 5), bool)
+    data = np.random.default_rng(0).random((2, 4, 5)).astype(np.float32)
+    expected = numbers(layer(data, target=np.full(2, 12)))
+    np.testing.assert_array_equal(numbers(layer(data, target=12, blocked=blocked)), expected)
+    np.testing.assert_array_equal(numbers(layer(data, target=[12, 12], blocked=blocked)), expected)
+    given = keras.Input((4, 5), dtype="bool")
+    model = keras.Model([theta, given], layer(theta, target=12, blocked=given))
+    np.testing.assert_array_equal(model.predict([data, blocked], verbose=0), expected)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict([data, blocked], verbose=0), expected)
 
 
 @pytest.mark.parametrize("loss", ["fenchel-young", "spo+"])
@@ -149,6 +188,95 @@ def test_shapes():
     assert numbers(layer(IMAGES)).sum() == 40
 
 
+def test_sides_that_are_not_known_yet():
+    theta = keras.Input((None, None))
+    z = Solver(ADAPTER, seed=1)(theta, blocked=keras.Input((None, 5), dtype="bool"))
+    assert z.shape == (None, 4, 5)
+    model = keras.Model(theta, Solver(ADAPTER, seed=1)(ops.exp(theta)))
+    model.compile("sgd", "mse")
+    assert model.predict(np.ones((3, 4, 5), np.float32), verbose=0).shape == (3, 4, 5)
+    with pytest.raises(Exception, match=r"expected shape \(B, 4, 5\) .*got \(3, 4, 4\)"):
+        model.predict(np.ones((3, 4, 4), np.float32), verbose=0)
+
+
+def test_labels_for_several_samples():
+    theta = np.random.default_rng(0).random((4, 4, 5)).astype(np.float32)
+    labels = numbers(Solver(ADAPTER).map(np.ones((4, 4, 5), np.float32)))
+    source = keras.Input((4, 5))
+    model = keras.Model(source, Solver(ADAPTER, num_samples=4, seed=1)(source))
+    model.compile("sgd", "mse")
+    z = model.predict(theta, verbose=0)
+    value = model.evaluate(theta, labels[:, None], verbose=0)
+    np.testing.assert_allclose(value, np.mean((z - labels[:, None]) ** 2), rtol=1e-6)
+
+
+def test_one_solver_in_several_places():
+    layer, dense = Solver(ADAPTER, seed=1), keras.layers.Dense(5, activation="exponential")
+    source = keras.Input((4, 5))
+    model = keras.Model(source, [layer(dense(source)), layer(dense(source))])
+    other = keras.Model(source, layer(source))
+    data = np.ones((6, 4, 5), np.float32)
+    model.compile("sgd", ["mse", "mse"])
+    model.fit(data, [data, data], verbose=0)
+    other.compile("sgd", "mse")
+    other.evaluate(data, data, verbose=0)
+    one, two = (numbers(each) for each in model(data, training=True))
+    assert (one != two).any()  # noise of their own
+    assert layer.stats().batches >= 7
+
+
+def test_in_time_distributed(tmp_path):
+    source = keras.Input((3, 4, 5))
+    layer = keras.layers.TimeDistributed(Solver(ADAPTER, seed=1))
+    model = keras.Model(source, layer(source))
+    data = np.ones((2, 3, 4, 5), np.float32)
+    z = numbers(model(data, training=True))
+    assert model.output_shape == (None, 3, 4, 5) and (z[:, 0] != z[:, 1]).any()
+    model.compile("sgd", "mse")
+    model.evaluate(data, data, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(data, verbose=0), model.predict(data, verbose=0))
+
+
+def test_a_frozen_solver_passes_gradients():
+    layer = Solver(ADAPTER, seed=1, trainable=False)
+    model = model_of(layer)
+    before = numbers(model.weights[0].value).copy()
+    fitted(model)
+    assert not layer.trainable and (numbers(model.weights[0].value) != before).any()
+
+
+def test_single_batches():
+    model = model_of(Solver(ADAPTER, seed=1))
+    lines = []
+    model.summary(print_fn=lambda line, **_: lines.append(line))
+    assert "Solver" in "".join(lines)
+    data, labels = {"images": IMAGES}, np.ones((20, 4, 5), np.float32)
+    model.compile("sgd", "mse", run_eagerly=BACKEND != "jax")
+    assert np.isfinite(model.train_on_batch(data, labels)) and np.isfinite(model.test_on_batch(data, labels))
+    assert model.predict_on_batch(data).shape == (20, 4, 5)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="with a tape of TensorFlow's")
+def test_a_training_step_of_ones_own():
+    import tensorflow as tf
+
+    class Model(keras.Model):
+        def train_step(self, data):
+            theta, labels = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(y=labels, y_pred=self(theta, training=True))
+            self.optimizer.apply(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+            return {"loss": loss}
+
+    source = keras.Input((8,))
+    model = Model(source, Solver(ADAPTER, seed=1)(theta_of(source)))
+    before = numbers(model.weights[0].value).copy()
+    fitted(model, IMAGES)
+    assert (numbers(model.weights[0].value) != before).any()
+
+
 def test_masks_of_entries_and_of_sequences():
     layer = Solver(TopKAdapter(6, 2))
     mask = np.array([[True] * 3 + [False] * 3] * 20)
@@ -192,6 +320,12 @@ def test_parts_of_ones_own(tmp_path):
     layer = Solver(ADAPTER, estimator=IMLE(target=lambda scores, dz: scores - dz))
     with pytest.raises(ValueError, match=r"estimator.target: .* cannot be saved .*register_keras_serializable"):
         layer.get_config()
+
+
+def test_a_pickled_model_goes_on_where_it_was():
+    model = model_of(Solver(ADAPTER, seed=1))
+    model({"images": ops.convert_to_tensor(IMAGES)}, training=True)
+    np.testing.assert_array_equal(draws(pickle.loads(pickle.dumps(model))), draws(model))
 
 
 def test_copies():
