@@ -135,6 +135,31 @@ def test_arguments_of_solver_and_losses(solve):
         jax.block_until_ready(imle_solvers.jax.SPOPlusLoss(solve)(theta, theta, theta))
 
 
+@pytest.mark.parametrize(
+    ("solutions", "target", "error", "message"),
+    [
+        ((2, 4, 4), (2, 4, 4), ValueError, r"expected solutions of shape \(B, 4, 5\), or with an axis of samples, got"),
+        ((2, 1, 1, 4, 5), (2, 4, 5), ValueError, r"got \(2, 1, 1, 4, 5\)"),
+        ((2, 4, 5), (1, 4, 5), ValueError, r"shape \(2, 4, 5\), or \(4, 5\) for all samples of an instance, got \(1, 4"),
+        ((2, 3, 4, 5), (3, 4, 5), ValueError, r"or \(2, 4, 5\) for all samples of an instance, got \(3, 4, 5\)"),
+        ((2, 4, 5), None, TypeError, "target: expected an array or lists of numbers, got None"),
+    ],
+)
+def test_shapes_of_hamming_loss_are_checked_where_it_is_traced(solve, solutions, target, error, message):
+    loss = imle_solvers.jax.HammingLoss(solve)
+    with pytest.raises(error, match=message):
+        jax.eval_shape(lambda z: loss(z, None if target is None else jnp.zeros(target)), jnp.zeros(solutions))
+
+
+def test_arguments_of_hamming_loss(solve):
+    with pytest.raises(TypeError, match="HammingLoss: expected a solver, got .*; make one by imle_solvers.jax.solver"):
+        imle_solvers.jax.HammingLoss(ShortestPathAdapter.grid(4, 5))
+    with pytest.raises(ValueError, match="reduction: expected one of"):
+        imle_solvers.jax.HammingLoss(solve, "average")
+    with pytest.raises(TypeError, match=r"solutions: expected a floating dtype .*solutions.astype\(jnp.float32\)"):
+        imle_solvers.jax.HammingLoss(solve)(jnp.zeros((2, 4, 5), int), jnp.zeros((2, 4, 5)))
+
+
 def test_an_estimator_that_adapts_is_not_used_without_its_state():
     solve = imle_solvers.jax.solver(ShortestPathAdapter.grid(4, 5), estimator=AIMLE(), num_workers=0)
     theta = jnp.ones((2, 4, 5))

@@ -8,7 +8,7 @@ import pytest
 
 from imle_adapters import ShortestPathAdapter
 from imle_solvers import AIMLE, Blackbox, FunctionAdapter, SolveError, Status
-from imle_solvers.keras import FenchelYoungLoss, Solver, SPOPlusLoss
+from imle_solvers.keras import FenchelYoungLoss, HammingLoss, Solver, SPOPlusLoss
 from tests.keras.on_each.conftest import BACKEND, numbers
 
 ADAPTER = ShortestPathAdapter.grid(4, 5)
@@ -94,6 +94,21 @@ def test_losses():
         FenchelYoungLoss(Solver(ADAPTER, estimator=Blackbox()))
     with pytest.raises(ValueError, match=r"y_true: expected theta's shape \(B, 4, 5\)"):
         FenchelYoungLoss(Solver(ADAPTER))(THETA[:, :3], THETA)
+    with pytest.raises(TypeError, match="HammingLoss: expected a Solver"):
+        HammingLoss(ADAPTER)
+    with pytest.raises(ValueError, match=r"HammingLoss: expected y_true of the solutions' shape \(2, 4, 5\), or"):
+        HammingLoss(Solver(ADAPTER))(THETA[:, :3], THETA)
+    with pytest.raises(ValueError, match=r"expected solutions of shape \(B, 4, 5\), or .* got \(2, 4, 4\)"):
+        HammingLoss(Solver(ADAPTER))(THETA, THETA[..., :4])
+
+
+def test_shapes_of_hamming_loss_in_fit():
+    source = keras.Input((4, 5))
+    layer = Solver(ADAPTER)
+    model = keras.Model(source, layer(source))
+    model.compile("sgd", HammingLoss(layer))
+    with pytest.raises(ValueError, match=r"HammingLoss: expected y_true of the solutions' shape"):
+        model.fit(THETA, THETA[..., :4], verbose=0)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
