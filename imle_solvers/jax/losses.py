@@ -13,7 +13,7 @@ from imle_solvers.host.arrays import stand_in
 from imle_solvers.jax.arguments import Array, array_of, batched, context_of, theta_of, words_of
 from imle_solvers.jax.callbacks import losses
 from imle_solvers.jax.front_end import Solver
-from imle_solvers.jax.state import State
+from imle_solvers.jax.state import State, checked
 from imle_solvers.losses.common import Reduction, check_target, checked_reduction, paired
 
 
@@ -52,7 +52,8 @@ class FenchelYoungLoss:
             A scalar, or (B,).
 
         Raises:
-            TypeError, ValueError: theta, target or key is none, or of the wrong shape.
+            TypeError, ValueError: theta, target, key or state is none, or of the wrong shape.
+            ClosedError: see `Solver.__call__`.
         """
         theta, target = theta_of(theta), theta_of(target, "target")
         check_target(stand_in(theta.shape), stand_in(target.shape))
@@ -92,6 +93,7 @@ class SPOPlusLoss:
 
         Raises:
             TypeError, ValueError: theta, truth or solution is none, or of the wrong shape.
+            ClosedError: see `Solver.__call__`.
         """
         theta = theta_of(theta)
         given = {"truth": truth} if solution is None else {"truth": truth, "solution": solution}
@@ -163,10 +165,12 @@ def _reduced(
     state: State | None,
 ) -> Array:
     plan = loss.solve.plan
+    plan.check_open()
     batch, given, single = batched(plan, theta, context_of(context))
     if single:
         others = tuple(other[None] for other in others)
-    values = losses(plan, on_layer, batch, others, words, given, state)
+    adapted = None if state is None else checked(state, plan.estimator)
+    values = losses(plan, on_layer, batch, others, words, given, adapted)
     return _reduce(values[0] if single else values, loss.reduction).astype(theta.dtype)
 
 

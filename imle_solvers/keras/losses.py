@@ -123,6 +123,7 @@ class FenchelYoungLoss(_SolverLoss):
         """
         y_pred, y_true = (ops.convert_to_tensor(each, dtype=self.dtype) for each in (y_pred, y_true))
         _check_shapes(self._held.solver, y_pred, y_true=y_true)
+        self._held.solver.plan.check_open()
         return backend().losses(self._held.solver.plan, self._loss, y_pred, (y_true,), self._words, context)
 
     def get_config(self) -> dict[str, Any]:
@@ -174,6 +175,7 @@ class SPOPlusLoss(_SolverLoss):
         others = {name: ops.convert_to_tensor(each, dtype=self.dtype) for name, each in given.items()}
         y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
         _check_shapes(self._held.solver, y_pred, **others)
+        self._held.solver.plan.check_open()
         return backend().losses(self._held.solver.plan, self._loss, y_pred, tuple(others.values()), None, context)
 
 
@@ -210,7 +212,8 @@ class HammingLoss(_SolverLoss):
             ValueError: y_true or y_pred is of the wrong shape.
         """
         y_pred, y_true = (ops.convert_to_tensor(each, dtype=self.dtype) for each in (y_pred, y_true))
-        paired("HammingLoss", self._held.solver.plan.layer, *_stand_ins(y_pred, y_true), "y_true")
+        given, true = _stand_ins(y_pred, y_true)
+        paired("HammingLoss", self._held.solver.plan.layer, given, true, "y_true")
         entries = len(self._held.solver.adapter.solution_shape)
         if len(y_true.shape) < len(y_pred.shape):
             y_true = ops.expand_dims(y_true, -1 - entries)

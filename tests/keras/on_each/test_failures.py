@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from imle_adapters import ShortestPathAdapter
-from imle_solvers import AIMLE, Blackbox, FunctionAdapter, SolveError, Status
+from imle_solvers import AIMLE, Blackbox, ClosedError, FunctionAdapter, SolveError, Status
 from imle_solvers.keras import FenchelYoungLoss, HammingLoss, Solver, SPOPlusLoss
 from tests.keras.on_each.conftest import BACKEND, numbers
 
@@ -77,6 +77,25 @@ def test_failed_solves():
     layer = of(unsolved, on_failure="zero_grad")
     assert (numbers(layer(THETA, training=True)) == 0).all()
     assert layer.stats().statuses[Status.INFEASIBLE] == 2
+
+
+def test_a_closed_solver():
+    with Solver(ADAPTER, num_workers=0) as layer:
+        losses = FenchelYoungLoss(layer), SPOPlusLoss(layer)
+        source = keras.Input((4, 5))
+        model = keras.Model(source, layer(keras.layers.Dense(5, activation="exponential")(source)))
+        model.compile("sgd", HammingLoss(layer))
+        model.fit(THETA, THETA, verbose=0)
+    for call in (
+        layer,
+        lambda theta: layer(theta, training=True),
+        layer.map,
+        *(lambda t, of=of: of(t, t) for of in losses),
+    ):
+        with pytest.raises(ClosedError, match=r"ShortestPathAdapter.*closed.*; make a new solver"):
+            call(THETA)
+    with pytest.raises(Exception, match="make a new solver"):
+        model.fit(THETA, THETA, verbose=0)
 
 
 def test_in_fit():
