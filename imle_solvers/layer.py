@@ -266,6 +266,11 @@ class SolverLayer(nn.Module):
         """
         return self._diagnostics.read(reset)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be solved any more, after `close()`, or after that of an executor that it was given."""
+        return self._executor.closed
+
     def close(self) -> None:
         """Ends the layer's workers, unless it was given its executor. May be called again."""
         if self._owns_executor:
@@ -364,7 +369,7 @@ class SolverLayer(nn.Module):
         return (theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta), solve, single
 
     def _check_open(self) -> None:
-        if self._executor.closed:
+        if self.closed:
             raise ClosedError(f"the executor of this layer is closed ({self._executor!r}); make a new layer")
 
     def get_extra_state(self) -> Tensor:

@@ -14,6 +14,6 @@ except ImportError as _error:
     raise ImportError('imle_solvers.jax needs JAX: pip install "imle-solvers[jax]"') from _error
 
 from imle_solvers.jax.front_end import Solver, solver
-from imle_solvers.jax.losses import FenchelYoungLoss, SPOPlusLoss
+from imle_solvers.jax.losses import FenchelYoungLoss, HammingLoss, SPOPlusLoss
 
-__all__ = ["FenchelYoungLoss", "SPOPlusLoss", "Solver", "solver"]
+__all__ = ["FenchelYoungLoss", "HammingLoss", "SPOPlusLoss", "Solver", "solver"]

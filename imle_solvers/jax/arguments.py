@@ -15,8 +15,8 @@ Array = Any
 """A `jax.Array`, or what traces one. Any, since types are checked where JAX need not be installed, too."""
 
 
-def theta_of(theta: Any) -> Array:
-    """Theta as an array.
+def theta_of(theta: Any, name: str = "theta") -> Array:
+    """Theta, or what has its dtypes, as an array.
 
     Raises:
         TypeError: it is none of a floating dtype of at least 16 bits.
@@ -24,8 +24,8 @@ def theta_of(theta: Any) -> Array:
     array = jnp.asarray(theta)
     if array.dtype.name not in DTYPES:
         raise TypeError(
-            f"theta: expected a floating dtype of at least 16 bits, got {array.dtype.name}; convert it with "
-            "theta.astype(jnp.float32)"
+            f"{name}: expected a floating dtype of at least 16 bits, got {array.dtype.name}; convert it with "
+            f"{name}.astype(jnp.float32)"
         )
     return array
 
@@ -58,16 +58,22 @@ def context_of(context: Mapping[str, Any]) -> dict[str, Array]:
     Raises:
         TypeError: values that are no numbers.
     """
-    arrays = {}
-    for name, values in context.items():
-        try:
-            arrays[name] = jnp.asarray(values)
-        except (TypeError, ValueError):
-            advice = "; leave it out where there is none" if values is None else ""
-            raise TypeError(
-                f"context {name!r}: expected an array or lists of numbers, got {values!r}{advice}"
-            ) from None
-    return arrays
+    return {
+        name: array_of(values, f"context {name!r}", "; leave it out where there is none" if values is None else "")
+        for name, values in context.items()
+    }
+
+
+def array_of(values: Any, name: str, advice: str = "") -> Array:
+    """Numbers as an array.
+
+    Raises:
+        TypeError: they are none.
+    """
+    try:
+        return jnp.asarray(values)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected an array or lists of numbers, got {values!r}{advice}") from None
 
 
 def batched(plan: HostPlan, theta: Array, context: dict[str, Array]) -> tuple[Array, dict[str, Array], bool]:

@@ -17,7 +17,7 @@ from imle_solvers.host.plan import Draws, HostPlan
 from imle_solvers.host.seeds import generator_of
 from imle_solvers.jax.arguments import Array, batched, context_of, theta_of, words_of
 from imle_solvers.jax.callbacks import Call, solve
-from imle_solvers.jax.state import State, advanced, for_jax
+from imle_solvers.jax.state import State, advanced, checked, for_jax
 from imle_solvers.solving.batch_solver import OnFailure
 from imle_solvers.solving.stats import Stats
 
@@ -112,6 +112,7 @@ class Solver:
 
         Raises:
             TypeError, ValueError: arguments that cannot work, or shapes that the adapter does not take.
+            ClosedError: after `close()`; of what is compiled already, it arrives as errors of values do.
             JaxRuntimeError: with the message of what `SolverLayer.forward` raises for values.
         """
         return self._draw(theta, key, Draws(self.num_samples), state, context)
@@ -122,12 +123,12 @@ class Solver:
 
     def sample(self, theta: Any, key: Any, num_samples: int, *, state: State | None = None, **context: Any) -> Array:
         """Differentiable samples, (B, num_samples, *solution_shape)."""
-        check_count("", "num_samples", num_samples)
+        _check_num_samples("sample", key, num_samples)
         return self._draw(theta, key, Draws(num_samples), state, context)
 
     def marginals(self, theta: Any, key: Any, num_samples: int, *, state: State | None = None, **context: Any) -> Array:
         """The mean of samples, (B, *solution_shape), each of which gets the downstream gradient unscaled."""
-        check_count("", "num_samples", num_samples)
+        _check_num_samples("marginals", key, num_samples)
         return self._draw(theta, key, Draws(group=num_samples), state, context)
 
     def init(self, theta: Any = None) -> State:
@@ -152,8 +153,14 @@ class Solver:
 
         The mean of all backward passes, where there were several, of a map or of devices; the same where there was
         none. No optimiser is to touch that gradient.
+
+        Raises:
+            TypeError, ValueError: one of them is not what `init` gives for this estimator, or has other shapes; or they
+                are the same. A copy of a state is not told from a gradient without a backward pass.
         """
-        return advanced(state, gradient)
+        if gradient is state:
+            raise ValueError("gradient: expected the gradient of the loss in the state, got the state itself")
+        return advanced(checked(state, self.estimator), checked(gradient, self.estimator, "gradient"))
 
     def fix_scale(self, theta: Any) -> None:
         """Has relative temperatures go by the scale of this theta, (B, *instance_shape), from now on.
@@ -198,7 +205,17 @@ class Solver:
         )
 
     def _draw(self, theta: Any, key: Any, draws: Draws, state: State | None, context: dict[str, Any]) -> Array:
+        self._plan.check_open()
         theta, given, single = batched(self._plan, theta_of(theta), context_of(context))
         words = words_of(key) if draws.perturb else None
-        z = solve(Call(self._plan, draws), theta, words, given, state)
+        adapted = None if state is None else checked(state, self.estimator)
+        z = solve(Call(self._plan, draws), theta, words, given, adapted)
         return z[0] if single else z
+
+
+def _check_num_samples(method: str, key: Any, num_samples: Any) -> None:
+    if isinstance(key, int) and not isinstance(num_samples, int):
+        raise TypeError(
+            f"{method}: expected theta, key and num_samples, got the key last: solve.{method}(theta, key, {key})"
+        )
+    check_count("", "num_samples", num_samples)

@@ -1,17 +1,20 @@
-"""Losses that know the solver, for JAX: those of `imle_solvers.losses`, run on the host."""
+"""Losses that know the solver, for JAX: those of `imle_solvers.losses`; what solves runs on the host."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from imle_solvers import losses as on_host
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.host.arrays import stand_in
-from imle_solvers.jax.arguments import Array, batched, context_of, theta_of, words_of
+from imle_solvers.jax.arguments import Array, array_of, batched, context_of, theta_of, words_of
 from imle_solvers.jax.callbacks import losses
 from imle_solvers.jax.front_end import Solver
-from imle_solvers.jax.state import State
-from imle_solvers.losses.common import Reduction, check_target, checked_reduction
+from imle_solvers.jax.state import State, checked
+from imle_solvers.losses.common import Reduction, check_target, checked_reduction, paired
 
 
 @explain_arguments()
@@ -49,9 +52,10 @@ class FenchelYoungLoss:
             A scalar, or (B,).
 
         Raises:
-            TypeError, ValueError: theta, target or key is none, or of the wrong shape.
+            TypeError, ValueError: theta, target, key or state is none, or of the wrong shape.
+            ClosedError: see `Solver.__call__`.
         """
-        theta, target = theta_of(theta), theta_of(target)
+        theta, target = theta_of(theta), theta_of(target, "target")
         check_target(stand_in(theta.shape), stand_in(target.shape))
         return _reduced(self, self._loss, theta, (target,), words_of(key), context, state)
 
@@ -89,12 +93,61 @@ class SPOPlusLoss:
 
         Raises:
             TypeError, ValueError: theta, truth or solution is none, or of the wrong shape.
+            ClosedError: see `Solver.__call__`.
         """
         theta = theta_of(theta)
-        others = tuple(theta_of(each) for each in (truth, solution) if each is not None)
-        for name, other in zip(("truth", "solution"), others, strict=False):
+        given = {"truth": truth} if solution is None else {"truth": truth, "solution": solution}
+        others = {name: theta_of(each, name) for name, each in given.items()}
+        for name, other in others.items():
             check_target(stand_in(theta.shape), stand_in(other.shape), name)
-        return _reduced(self, self._loss, theta, others, None, context, None)
+        return _reduced(self, self._loss, theta, tuple(others.values()), None, context, None)
+
+
+@explain_arguments()
+class HammingLoss:
+    """How many entries of a solution of zeros and ones are wrong, see `imle_solvers.HammingLoss`.
+
+    Its gradient is that of PyTorch's, 0 where an entry is right, while the derivative of JAX's `abs` at 0 is 1. Nothing
+    is solved, and nothing runs on the host.
+
+    Args:
+        solve: made by `imle_solvers.jax.solver`, of which the solutions are.
+        reduction: "mean" over instances and samples, "sum", or "none" for one loss a solution.
+
+    Raises:
+        TypeError: no solver.
+        ValueError: an unknown reduction.
+    """
+
+    def __init__(self, solve: Solver, reduction: Reduction = "mean") -> None:
+        _check_solver("HammingLoss", solve)
+        self.solve = solve
+        self.reduction = checked_reduction(reduction)
+
+    def __call__(self, solutions: Any, target: Any) -> Array:
+        """The loss.
+
+        Args:
+            solutions: (B, *solution_shape), (B, S, *solution_shape), or without B, as the solver gives them.
+            target: the true ones, of that shape, or without the axis of samples; where one is not finite, nor is the
+                loss.
+
+        Returns:
+            A scalar, or (B,) or (B, S), of the solutions' dtype.
+
+        Raises:
+            TypeError: solutions that have no floating dtype, or a target that is no array.
+            ValueError: other shapes.
+        """
+        solutions, target = theta_of(solutions, "solutions"), array_of(target, "target")
+        plan = self.solve.plan
+        paired("HammingLoss", plan.layer, stand_in(solutions.shape), stand_in(target.shape), "target")
+        entries = len(plan.adapter.solution_shape)
+        if target.ndim < solutions.ndim:
+            target = jnp.expand_dims(target, -1 - entries)
+        apart = solutions - target.astype(solutions.dtype)
+        distances = apart * jax.lax.stop_gradient(jnp.sign(apart))
+        return _reduce(distances.sum(tuple(range(-entries, 0))), self.reduction)
 
 
 def _check_solver(loss: str, solve: Any) -> None:
@@ -112,12 +165,16 @@ def _reduced(
     state: State | None,
 ) -> Array:
     plan = loss.solve.plan
+    plan.check_open()
     batch, given, single = batched(plan, theta, context_of(context))
     if single:
         others = tuple(other[None] for other in others)
-    values = losses(plan, on_layer, batch, others, words, given, state)
-    if loss.reduction == "none":
-        values = values[0] if single else values
-    else:
-        values = values.mean() if loss.reduction == "mean" else values.sum()
-    return values.astype(theta.dtype)
+    adapted = None if state is None else checked(state, plan.estimator)
+    values = losses(plan, on_layer, batch, others, words, given, adapted)
+    return _reduce(values[0] if single else values, loss.reduction).astype(theta.dtype)
+
+
+def _reduce(values: Array, reduction: Reduction) -> Array:
+    if reduction == "none":
+        return values
+    return values.mean() if reduction == "mean" else values.sum()

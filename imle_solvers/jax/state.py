@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from imle_solvers.estimators import Estimator
+
 State = dict[str, Any]
 
 COUNT = "passes"
@@ -27,6 +29,52 @@ def for_jax(state: Mapping[str, NDArray[Any]]) -> State:
     dtype = jnp.result_type(float)
     split = {name: jnp.asarray(_split(value, dtype, 0)) for name, value in state.items()}
     return {**split, COUNT: jnp.zeros((), dtype)}
+
+
+def checked(state: Any, estimator: Estimator, name: str = "state") -> State:
+    """A state, or its gradient, as arrays.
+
+    Args:
+        state: what `for_jax` made, or what became of it.
+        estimator: whose it is to be.
+        name: what it is called.
+
+    Raises:
+        TypeError: it is no dict, or has what is no array of floats.
+        ValueError: names or shapes are others.
+    """
+    expected = {each: (2, *buffer.shape) for each, buffer in estimator.named_buffers()} | {COUNT: ()}
+    what, advice = "what solve.init() gives", ""
+    if name != "state":
+        what = "the gradient of the loss in the state"
+        advice = "; jax.grad(loss, argnums=(0, 1)) gives it second, and that of a map is to be summed"
+    like = f"{name}: expected {what}, for {type(estimator).__name__} a dict with {_named(expected)}"
+    if not isinstance(state, Mapping):
+        raise TypeError(f"{like}, got {_kind(state)}{advice}")
+    if state.keys() != expected.keys():
+        raise ValueError(f"{like}, got {_named(dict.fromkeys(state))}; is it another estimator's?")
+    arrays = {}
+    for each, value in state.items():
+        try:
+            arrays[each] = jnp.asarray(value)
+        except (TypeError, ValueError):
+            arrays[each] = None
+        if arrays[each] is None or not jnp.issubdtype(arrays[each].dtype, jnp.floating):
+            raise TypeError(f"{like}, arrays of floats, got {each} {_kind(value)}")
+    shapes = {each: array.shape for each, array in arrays.items()}
+    if shapes != expected:
+        raise ValueError(f"{like}, got {_named(shapes)}{advice}")
+    return arrays
+
+
+def _named(shapes: Mapping[Any, tuple[int, ...] | None]) -> str:
+    parts = [str(name) if shape is None else f"{name} {shape}" for name, shape in shapes.items()]
+    return ", ".join(sorted(parts)) or "nothing"
+
+
+def _kind(value: Any) -> str:
+    dtype = getattr(value, "dtype", None)
+    return type(value).__name__ if dtype is None else f"an array of {dtype}"
 
 
 def on_host(state: Mapping[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]] | None:

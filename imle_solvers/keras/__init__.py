@@ -22,6 +22,6 @@ except ImportError as _error:
     ) from _error
 
 from imle_solvers.keras.layer import Solver
-from imle_solvers.keras.losses import FenchelYoungLoss, SPOPlusLoss
+from imle_solvers.keras.losses import FenchelYoungLoss, HammingLoss, SPOPlusLoss
 
-__all__ = ["FenchelYoungLoss", "SPOPlusLoss", "Solver"]
+__all__ = ["FenchelYoungLoss", "HammingLoss", "SPOPlusLoss", "Solver"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -13,8 +14,11 @@ from numpy.typing import NDArray
 
 from imle_solvers import losses as on_layer
 from imle_solvers.arguments import check_count
+from imle_solvers.host.arrays import stand_in
+from imle_solvers.host.state import write_state
 from imle_solvers.keras.backends import Tensor, backend
 from imle_solvers.keras.layer import Solver
+from imle_solvers.losses.common import paired
 
 
 class Words:
@@ -38,8 +42,44 @@ class Words:
         return words
 
 
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """Of a loss, where Keras does not look: it would save a solver's state once, and not both here and in the model."""
+
+    solver: Solver
+
+
+class _SolverLoss(keras.losses.Loss):  # type: ignore[misc]
+    """What losses share."""
+
+    def __init__(self, solver: Solver, **options: Any) -> None:
+        super().__init__(**options)
+        if not isinstance(solver, Solver):
+            raise TypeError(
+                f"{type(self).__name__}: expected a Solver, got {solver!r}; make one by "
+                "imle_solvers.keras.Solver(adapter)"
+            )
+        self._held = _Held(solver)
+
+    def get_config(self) -> dict[str, Any]:
+        """See `Solver.get_config`; with what the estimator has adapted."""
+        solver = self._held.solver
+        return {
+            **super().get_config(),
+            "solver": keras.saving.serialize_keras_object(solver),
+            "state": {name: value.tolist() for name, value in solver.plan.read_state().items()},
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The loss that is described so, on a solver of its own."""
+        solver = keras.saving.deserialize_keras_object(config["solver"])
+        write_state(solver.estimator, {name: np.asarray(value) for name, value in config["state"].items()})
+        return cls(**{name: value for name, value in config.items() if name != "state"} | {"solver": solver})
+
+
 @keras.saving.register_keras_serializable(package="imle_solvers")
-class FenchelYoungLoss(keras.losses.Loss):  # type: ignore[misc]
+class FenchelYoungLoss(_SolverLoss):
     """The Fenchel-Young loss of the perturbed maximum, see `imle_solvers.FenchelYoungLoss`.
 
     `loss(y_true, y_pred)`: the solutions to learn, and theta, both (B, *instance_shape). Where there is context,
@@ -67,11 +107,9 @@ class FenchelYoungLoss(keras.losses.Loss):  # type: ignore[misc]
         name: str | None = "fenchel_young_loss",
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        _check_solver("FenchelYoungLoss", solver)
+        super().__init__(solver, name=name, reduction=reduction, dtype=dtype)
         if seed is not None:
             check_count("FenchelYoungLoss: ", "seed", seed, 0)
-        self.solver = solver
         self.num_samples = num_samples
         self._loss = on_layer.FenchelYoungLoss(solver.plan.layer, num_samples, "none")
         self._words = Words(random.randrange(2**31) if seed is None else seed % 2**32, drawn)
@@ -84,27 +122,22 @@ class FenchelYoungLoss(keras.losses.Loss):  # type: ignore[misc]
             SolveError, AdapterError, ClosedError: see `Solver.call`.
         """
         y_pred, y_true = (ops.convert_to_tensor(each, dtype=self.dtype) for each in (y_pred, y_true))
-        _check_shapes(self.solver, y_pred, y_true=y_true)
-        return backend().losses(self.solver.plan, self._loss, y_pred, (y_true,), self._words, context)
+        _check_shapes(self._held.solver, y_pred, y_true=y_true)
+        self._held.solver.plan.check_open()
+        return backend().losses(self._held.solver.plan, self._loss, y_pred, (y_true,), self._words, context)
 
     def get_config(self) -> dict[str, Any]:
         """See `Solver.get_config`; with how often noise was drawn, so that a loaded loss goes on with other noise."""
         return {
             **super().get_config(),
-            "solver": keras.saving.serialize_keras_object(self.solver),
             "num_samples": self.num_samples,
             "seed": self._words.seed,
             "drawn": self._words.drawn,
         }
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> FenchelYoungLoss:
-        """The loss that is described so, on a solver of its own."""
-        return cls(**{**config, "solver": keras.saving.deserialize_keras_object(config["solver"])})
-
 
 @keras.saving.register_keras_serializable(package="imle_solvers")
-class SPOPlusLoss(keras.losses.Loss):  # type: ignore[misc]
+class SPOPlusLoss(_SolverLoss):
     """The SPO+ loss, see `imle_solvers.SPOPlusLoss`, whose errors and warnings about solutions it has, too.
 
     `loss(y_true, y_pred)`: the true costs or scores, and those that are predicted, both (B, *instance_shape). Where
@@ -127,9 +160,7 @@ class SPOPlusLoss(keras.losses.Loss):  # type: ignore[misc]
         name: str | None = "spo_plus_loss",
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        _check_solver("SPOPlusLoss", solver)
-        self.solver = solver
+        super().__init__(solver, name=name, reduction=reduction, dtype=dtype)
         self._loss = on_layer.SPOPlusLoss(solver.plan.layer, "none")
 
     def call(self, y_true: Tensor, y_pred: Tensor, solution: Tensor | None = None, **context: Any) -> Tensor:
@@ -143,22 +174,59 @@ class SPOPlusLoss(keras.losses.Loss):  # type: ignore[misc]
         given = {"y_true": y_true} if solution is None else {"y_true": y_true, "solution": solution}
         others = {name: ops.convert_to_tensor(each, dtype=self.dtype) for name, each in given.items()}
         y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
-        _check_shapes(self.solver, y_pred, **others)
-        return backend().losses(self.solver.plan, self._loss, y_pred, tuple(others.values()), None, context)
-
-    def get_config(self) -> dict[str, Any]:
-        """See `Solver.get_config`."""
-        return {**super().get_config(), "solver": keras.saving.serialize_keras_object(self.solver)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> SPOPlusLoss:
-        """The loss that is described so, on a solver of its own."""
-        return cls(**{**config, "solver": keras.saving.deserialize_keras_object(config["solver"])})
+        _check_shapes(self._held.solver, y_pred, **others)
+        self._held.solver.plan.check_open()
+        return backend().losses(self._held.solver.plan, self._loss, y_pred, tuple(others.values()), None, context)
 
 
-def _check_solver(loss: str, solver: Any) -> None:
-    if not isinstance(solver, Solver):
-        raise TypeError(f"{loss}: expected a Solver, got {solver!r}; make one by imle_solvers.keras.Solver(adapter)")
+@keras.saving.register_keras_serializable(package="imle_solvers")
+class HammingLoss(_SolverLoss):
+    """How many entries of a solution of zeros and ones are wrong, see `imle_solvers.HammingLoss`.
+
+    `loss(y_true, y_pred)`: the true solutions, and those of the layer, both (B, *solution_shape), or with an axis of
+    samples, (B, S, *solution_shape), which the true ones may lack. Its gradient is 0 where an entry is right, on every
+    backend, while that of "mae" is not on JAX. Nothing is solved, and nothing runs on the host.
+
+    Args:
+        solver: a `Solver`, of which the solutions are.
+        reduction, name, dtype: see `keras.losses.Loss`; the mean is over instances and samples.
+
+    Raises:
+        TypeError: no Solver.
+    """
+
+    def __init__(
+        self,
+        solver: Solver,
+        *,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "hamming_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(solver, name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Losses of each solution, (B,) or (B, S); not finite where y_true is not.
+
+        Raises:
+            ValueError: y_true or y_pred is of the wrong shape.
+        """
+        y_pred, y_true = (ops.convert_to_tensor(each, dtype=self.dtype) for each in (y_pred, y_true))
+        given, true = _stand_ins(y_pred, y_true)
+        paired("HammingLoss", self._held.solver.plan.layer, given, true, "y_true")
+        entries = len(self._held.solver.adapter.solution_shape)
+        if len(y_true.shape) < len(y_pred.shape):
+            y_true = ops.expand_dims(y_true, -1 - entries)
+        apart = y_pred - y_true
+        distances = apart * ops.stop_gradient(ops.sign(apart))
+        return ops.sum(distances, tuple(range(-entries, 0))) if entries else distances
+
+
+def _stand_ins(*tensors: Tensor) -> tuple[Any, ...]:
+    """Of the tensors' shapes, where a size of the batch that is not known is that of another, or one."""
+    known = [tensor.shape[0] for tensor in tensors if len(tensor.shape) and tensor.shape[0] is not None]
+    size = next(iter(known), 1)
+    return tuple(stand_in(tuple(size if side is None else side for side in tensor.shape)) for tensor in tensors)
 
 
 def _check_shapes(solver: Solver, y_pred: Tensor, **others: Tensor) -> None:

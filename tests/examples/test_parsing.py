@@ -202,16 +202,37 @@ def test_several_roots_are_no_undirected_tree(call, tmp_path):
 
 
 def test_files_need_a_sentence_of_two_words(call, tmp_path):
-    path, two = tmp_path / "own.conllu", tmp_path / "two.conllu"
+    path, two, several = tmp_path / "own.conllu", tmp_path / "two.conllu", tmp_path / "several.conllu"
     path.write_text(line(1, "a", 0) + "\n")
     two.write_text(line(1, "a", 0) + line(2, "b", 1) + "\n")
+    several.write_text(two.read_text() * 9 + path.read_text())
     for arguments, message in (
-        (["--conllu", path], "own.conllu: expected a sentence of two words or more to learn from, got none"),
+        (
+            ["--conllu", path, "--conllu-test", two],
+            "own.conllu: expected a sentence of two words or more to learn from",
+        ),
         (["--conllu", two, "--conllu-test", path], "own.conllu: expected a sentence of two words or more held out"),
+        (["--conllu", several], "several.conllu: expected a sentence of two words or more held out, got none among 1"),
     ):
         code, _, errors = call("parsing", "--quick", *arguments)
         assert (code, len(errors)) == (2, 1)
         assert message in errors[0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_sentences_that_are_too_few_to_hold_some_out_are_counted(call, tmp_path, count):
+    path = tmp_path / "own.conllu"
+    path.write_text((line(1, "a", 0) + line(2, "b", 1) + "\n") * count)
+    code, _, errors = call("parsing", "--quick", "--conllu", path)
+    assert (code, len(errors)) == (2, 1)
+    assert (
+        "own.conllu: expected 10 sentences or more, 9 to learn from and the last to be held out, "
+        f"found {count}; give held-out ones by --conllu-test FILE"
+    ) in errors[0]
+    path.write_text(path.read_text() * 10)
+    assert len(read_conllu(path)) == 10 * count
+    code, _, errors = call("parsing", "--quick", "--conllu", path, "--no-baseline", "--epochs", 1)
+    assert code == 0, errors
 
 
 @pytest.mark.parametrize("method", ["imle", PLAIN])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imle_adapters import ILPAdapter, ILPSpec, ShortestPathAdapter
-from imle_solvers import AIMLE, IMLE, FunctionAdapter, Status
+from imle_solvers import AIMLE, IMLE, ClosedError, FunctionAdapter, Status
 from tests.cases import KNAPSACK
 from tests.solvers import StatusAdapter
 
@@ -140,6 +140,65 @@ def test_arguments_of_solver_and_losses(solve):
     theta = jnp.full((2, 4, 5), 0.3)
     with pytest.raises(ERRORS, match="solution: expected zeros and ones"):
         jax.block_until_ready(imle_solvers.jax.SPOPlusLoss(solve)(theta, theta, theta))
+
+
+@pytest.mark.parametrize(
+    ("solutions", "target", "error", "message"),
+    [
+        ((2, 4, 4), (2, 4, 4), ValueError, r"expected solutions of shape \(B, 4, 5\), or with an axis of samples, got"),
+        ((2, 1, 1, 4, 5), (2, 4, 5), ValueError, r"got \(2, 1, 1, 4, 5\)"),
+        (
+            (2, 4, 5),
+            (1, 4, 5),
+            ValueError,
+            r"shape \(2, 4, 5\), or \(4, 5\) for all samples of an instance, got \(1, 4",
+        ),
+        ((2, 3, 4, 5), (3, 4, 5), ValueError, r"or \(2, 4, 5\) for all samples of an instance, got \(3, 4, 5\)"),
+        ((2, 4, 5), None, TypeError, "target: expected an array or lists of numbers, got None"),
+    ],
+)
+def test_shapes_of_hamming_loss_are_checked_where_it_is_traced(solve, solutions, target, error, message):
+    loss = imle_solvers.jax.HammingLoss(solve)
+    with pytest.raises(error, match=message):
+        jax.eval_shape(lambda z: loss(z, None if target is None else jnp.zeros(target)), jnp.zeros(solutions))
+
+
+def test_arguments_of_hamming_loss(solve):
+    with pytest.raises(TypeError, match="HammingLoss: expected a solver, got .*; make one by imle_solvers.jax.solver"):
+        imle_solvers.jax.HammingLoss(ShortestPathAdapter.grid(4, 5))
+    with pytest.raises(ValueError, match="reduction: expected one of"):
+        imle_solvers.jax.HammingLoss(solve, "average")
+    with pytest.raises(TypeError, match=r"solutions: expected a floating dtype .*solutions.astype\(jnp.float32\)"):
+        imle_solvers.jax.HammingLoss(solve)(jnp.zeros((2, 4, 5), int), jnp.zeros((2, 4, 5)))
+
+
+@pytest.mark.parametrize("method", ["sample", "marginals"])
+def test_key_and_num_samples_the_other_way_round(solve, method):
+    for key in (KEY, jax.random.key_data(KEY)):
+        with pytest.raises(TypeError, match=rf"{method}: .*, got the key last: solve.{method}\(theta, key, 10\)"):
+            getattr(solve, method)(jnp.ones((2, 4, 5)), 10, key)
+    with pytest.raises(TypeError, match="num_samples must be an int"):
+        getattr(solve, method)(jnp.ones((2, 4, 5)), KEY, 10.0)
+
+
+def test_a_closed_solver_is_told_where_it_is_called_and_else_by_the_callback():
+    theta = jnp.ones((2, 4, 5))
+    with imle_solvers.jax.solver(ShortestPathAdapter.grid(4, 5), num_workers=0) as solve:
+        step = jax.jit(jax.grad(lambda theta: solve(theta, KEY).sum()))
+        step(theta)
+        fenchel_young, spo_plus = imle_solvers.jax.FenchelYoungLoss(solve), imle_solvers.jax.SPOPlusLoss(solve)
+    for call in (
+        lambda theta: solve(theta, KEY),
+        jax.jit(lambda theta: solve.sample(theta, KEY, 3)),
+        jax.grad(lambda theta: solve.map(theta).sum()),
+        lambda theta: fenchel_young(theta, theta, KEY),
+        jax.jit(lambda theta: spo_plus(theta, theta)),
+    ):
+        with pytest.raises(ClosedError, match=r"ShortestPathAdapter.*closed.*; make a new solver"):
+            call(theta)
+    with pytest.raises(ERRORS, match="make a new solver"):
+        jax.block_until_ready(step(theta))
+    assert float(imle_solvers.jax.HammingLoss(solve)(theta, theta)) == 0  # solves nothing
 
 
 def test_an_estimator_that_adapts_is_not_used_without_its_state():

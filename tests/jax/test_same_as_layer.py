@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from imle_adapters import ILPAdapter, ILPSpec, ShortestPathAdapter, TopKAdapter
-from imle_solvers import IMLE, FenchelYoungLoss, ProcessExecutor, SolverLayer, SPOPlusLoss, losses
+from imle_solvers import IMLE, FenchelYoungLoss, HammingLoss, ProcessExecutor, SolverLayer, SPOPlusLoss, losses
 from tests.cases import KNAPSACK
 from tests.host.estimators import ESTIMATORS
 from tests.solvers import top_k
@@ -195,9 +195,56 @@ def test_losses(batch, reduction, dtype):
         )
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(("lead", "known"), [((4,), (4,)), ((2, 4), (2, 4)), ((2, 4), (2,)), ((4,), ()), ((), ())])
+def test_hamming_loss(reduction, dtype, lead, known):
+    adapter = ShortestPathAdapter.grid(4, 5)
+    ours = imle_solvers.jax.HammingLoss(imle_solvers.jax.solver(adapter, num_workers=0), reduction)
+    theirs = HammingLoss(SolverLayer(adapter, num_workers=0), reduction)
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, (*known, 4, 5)).astype(np.uint8)
+    weights = jnp.asarray(rng.random(lead if reduction == "none" else ()), dtype)
+
+    @jax.jit
+    def step(z):
+        value, pull = jax.vjp(lambda z: ours(z, target), z)
+        return value, pull(weights)[0]
+
+    for fractions in (False, True):
+        z = jnp.asarray(
+            rng.integers(0, 5, (*lead, 4, 5)) / 4 if fractions else rng.integers(0, 2, (*lead, 4, 5)), dtype
+        )
+        leaf = tensor(z).requires_grad_()
+        expected = theirs(leaf, torch.from_numpy(target))
+        (expected * tensor(weights)).sum().backward()
+        value, gradient = step(z)
+        same(value, expected)  # of quarters, so that no sum is rounded, nor a mean
+        same(gradient, leaf.grad)
+        true = np.broadcast_to(target if target.ndim == z.ndim else target[..., None, :, :], z.shape)
+        assert not gradient[true == z].any() and gradient[true != z].all()
+
+
+def test_hamming_loss_teaches_as_the_layers_does(batch):
+    adapter = ShortestPathAdapter.grid(4, 5)
+    solve, layer = imle_solvers.jax.solver(adapter, num_samples=3), SolverLayer(adapter, num_samples=3)
+    labels = np.array(solve.map(np.abs(batch[1]) + 0.1))
+    ours, theirs = imle_solvers.jax.HammingLoss(solve), HammingLoss(layer)
+    for key in jax.random.split(jax.random.key(0)):
+        value, gradient = jax.jit(jax.value_and_grad(lambda t: ours(solve(t, key), labels)))(batch[0])  # noqa: B023
+        leaf = torch.from_numpy(batch[0].copy()).requires_grad_()
+        layer.generator = solve.generator(key)
+        expected = theirs(layer(leaf), torch.from_numpy(labels))
+        expected.backward()
+        assert float(value) == pytest.approx(expected.item(), rel=1e-6)
+        same(gradient, leaf.grad)
+        assert leaf.grad.abs().sum() > 0
+
+
 def test_names_are_those_of_the_layers_losses():
-    assert {"FenchelYoungLoss", "SPOPlusLoss"} <= set(losses.__all__)
-    assert set(imle_solvers.jax.__all__) == {"FenchelYoungLoss", "SPOPlusLoss", "Solver", "solver"}
+    front_end = {"FenchelYoungLoss", "HammingLoss", "SPOPlusLoss"}
+    assert front_end <= set(losses.__all__)
+    assert set(imle_solvers.jax.__all__) == {*front_end, "Solver", "solver"}
 
 
 def test_two_steps_draw_different_noise_and_a_key_the_same_again(batch):

@@ -95,3 +95,71 @@ def test_the_scale_of_noise_comes_with_the_state_or_of_the_first_batch(batch):
     other = batch[0] * 10  # the scale stays that of the first
     np.testing.assert_array_equal(first(other, KEY), second(other, KEY, state=state))
     assert (first(other, KEY) != second(other, KEY)).any()
+
+
+def of_imle():
+    return imle_solvers.jax.solver(ShortestPathAdapter.grid(4, 5), num_workers=0).init()
+
+
+def changed(state, **values):
+    return {**state, **values}
+
+
+WRONG_STATES = {
+    "number": (
+        lambda state: 3.0,
+        TypeError,
+        r"a dict with beta \(2,\), last_move \(2,\), norm \(2,\), passes \(\), theta_scale .*, got float",
+    ),
+    "values": (lambda state: tuple(state.values()), TypeError, "got tuple"),
+    "another estimator's": (lambda state: of_imle(), ValueError, "got passes, theta_scale; is it another estimator's"),
+    "nothing": (lambda state: {}, ValueError, "got nothing; is it"),
+    "one name more": (
+        lambda state: changed(state, gamma=1.0),
+        ValueError,
+        "got beta, gamma, last_move, norm, passes, theta_scale; is it",
+    ),
+    "no pair": (lambda state: changed(state, beta=1.0), ValueError, r"got beta \(\), last_move \(2,\)"),
+    "several": (lambda state: jax.tree.map(lambda x: jnp.stack([x] * 3), state), ValueError, r"got beta \(3, 2\)"),
+    "integers": (lambda state: changed(state, beta=jnp.zeros(2, int)), TypeError, "got beta an array of int32"),
+    "no array": (lambda state: changed(state, beta=None), TypeError, "arrays of floats, got beta NoneType"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_STATES)
+@pytest.mark.parametrize("compiled", [False, True], ids=["as it is", "jit"])
+def test_what_is_no_state(solve, batch, case, compiled):
+    wrong, error, message = WRONG_STATES[case]
+    state = wrong(solve.init())
+    wrap = jax.jit if compiled else lambda function: function
+    with pytest.raises(error, match=rf"state: expected what solve.init\(\) gives, for AIMLE .*{message}"):
+        wrap(lambda theta: solve(theta, KEY, state=state))(batch[0])
+    with pytest.raises(error, match=message):
+        wrap(lambda gradient: solve.advance(state, gradient))(solve.init())
+    with pytest.raises(
+        error, match=rf"gradient: expected the gradient of the loss in the state, for AIMLE .*{message}"
+    ):
+        wrap(lambda before: solve.advance(before, state))(solve.init())
+    with pytest.raises(error, match=message):
+        imle_solvers.jax.FenchelYoungLoss(solve)(batch[0], batch[0], KEY, state=state)
+
+
+def test_what_is_no_gradient(solve, step, batch):
+    state = solve.init()
+    with pytest.raises(TypeError, match=r"got NoneType; jax.grad\(loss, argnums=\(0, 1\)\) gives it second"):
+        solve.advance(state, None)
+    with pytest.raises(TypeError, match="got tuple; jax.grad"):
+        solve.advance(state, step(batch[0], state, KEY))
+    with pytest.raises(ValueError, match="got the state itself"):
+        jax.jit(lambda state: solve.advance(state, state))(state)
+    keys = jax.random.split(KEY, 3)
+    each = jax.vmap(lambda key: step(batch[0], state, key)[1])(keys)
+    with pytest.raises(ValueError, match=r"passes \(3,\).*; .* that of a map is to be summed"):
+        solve.advance(state, each)
+    solve.advance(state, jax.tree.map(lambda leaf: leaf.sum(0), each))
+
+
+def test_a_state_of_lists_as_a_file_has_them(solve, batch):
+    state = solve.init(batch[0])
+    kept = {name: np.asarray(value).tolist() for name, value in state.items()}
+    np.testing.assert_array_equal(solve(batch[0], KEY, state=kept), solve(batch[0], KEY, state=state))

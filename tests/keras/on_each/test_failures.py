@@ -10,8 +10,19 @@ import pytest
 from keras import ops
 
 from imle_adapters import ShortestPathAdapter
-from imle_solvers import AIMLE, IMLE, Blackbox, FunctionAdapter, Normal, SolveError, Status, Target, registry
-from imle_solvers.keras import FenchelYoungLoss, Solver, SPOPlusLoss
+from imle_solvers import (
+    AIMLE,
+    IMLE,
+    Blackbox,
+    ClosedError,
+    FunctionAdapter,
+    Normal,
+    SolveError,
+    Status,
+    Target,
+    registry,
+)
+from imle_solvers.keras import FenchelYoungLoss, HammingLoss, Solver, SPOPlusLoss
 from tests.keras.on_each.conftest import BACKEND, gradient_of, numbers
 from tests.solvers import StatusAdapter
 
@@ -156,21 +167,23 @@ def test_what_becomes_of_instances_without_a_solution(mode):
             assert z.any(1).tolist() == [True, on_failure == "keep", True]
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_a_closed_layer_says_so(training):
-    layer = Solver(ADAPTER, executor="threads")
-    theta = keras.Input((4, 5))
-    model = keras.Model(theta, layer(theta))
-    predictor = keras.Model(theta, theta * 2.0)
-    predictor.compile("sgd", FenchelYoungLoss(layer, 2))
-    layer.close()
+def test_a_closed_solver():
+    with Solver(ADAPTER, num_workers=0) as layer:
+        losses = FenchelYoungLoss(layer), SPOPlusLoss(layer)
+        source = keras.Input((4, 5))
+        model = keras.Model(source, layer(keras.layers.Dense(5, activation="exponential")(source)))
+        model.compile("sgd", HammingLoss(layer))
+        model.fit(THETA, THETA, verbose=0)
     for call in (
-        lambda: layer(THETA, training=training),
-        lambda: model.predict(THETA, verbose=0),
-        lambda: predictor.evaluate(THETA, THETA, verbose=0),
+        layer,
+        lambda theta: layer(theta, training=True),
+        layer.map,
+        *(lambda t, of=of: of(t, t) for of in losses),
     ):
-        with pytest.raises(Exception, match="the executor of this layer is closed .*; make a new layer"):
-            call()
+        with pytest.raises(ClosedError, match=r"ShortestPathAdapter.*closed.*; make a new solver"):
+            call(THETA)
+    with pytest.raises(Exception, match="make a new solver"):
+        model.fit(THETA, THETA, verbose=0)
 
 
 def test_theta_that_is_not_finite_in_fit():
@@ -231,6 +244,21 @@ def test_losses():
         FenchelYoungLoss(Solver(ADAPTER, estimator=Blackbox()))
     with pytest.raises(ValueError, match=r"y_true: expected theta's shape \(B, 4, 5\)"):
         FenchelYoungLoss(Solver(ADAPTER))(THETA[:, :3], THETA)
+    with pytest.raises(TypeError, match="HammingLoss: expected a Solver"):
+        HammingLoss(ADAPTER)
+    with pytest.raises(ValueError, match=r"HammingLoss: expected y_true of the solutions' shape \(2, 4, 5\), or"):
+        HammingLoss(Solver(ADAPTER))(THETA[:, :3], THETA)
+    with pytest.raises(ValueError, match=r"expected solutions of shape \(B, 4, 5\), or .* got \(2, 4, 4\)"):
+        HammingLoss(Solver(ADAPTER))(THETA, THETA[..., :4])
+
+
+def test_shapes_of_hamming_loss_in_fit():
+    source = keras.Input((4, 5))
+    layer = Solver(ADAPTER)
+    model = keras.Model(source, layer(source))
+    model.compile("sgd", HammingLoss(layer))
+    with pytest.raises(ValueError, match=r"HammingLoss: expected y_true of the solutions' shape"):
+        model.fit(THETA, THETA[..., :4], verbose=0)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -15,7 +15,7 @@ from keras import ops
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
 from imle_solvers import AIMLE, IMLE, Normal, ProcessExecutor, Relative, SolverLayer, Target
-from imle_solvers.keras import FenchelYoungLoss, Solver, SPOPlusLoss
+from imle_solvers.keras import FenchelYoungLoss, HammingLoss, Solver, SPOPlusLoss
 from tests.host.estimators import ESTIMATORS
 from tests.keras.on_each.conftest import BACKEND, numbers
 
@@ -152,6 +152,42 @@ def test_losses_in_compile(tmp_path, loss):
     once = model.evaluate(IMAGES, labels, verbose=0)
     assert loaded.evaluate(IMAGES, labels, verbose=0) == once
     assert (model.evaluate(IMAGES, labels, verbose=0) != once) == (loss == "fenchel-young")
+
+
+@pytest.mark.parametrize("num_samples", [None, 4])
+def test_hamming_loss_in_compile(tmp_path, num_samples):
+    layer = Solver(ADAPTER, num_samples=num_samples, seed=1)
+    model = model_of(layer)
+    labels = numbers(layer.map(np.random.default_rng(1).random((1, 4, 5)).astype(np.float32)))
+    labels = np.repeat(labels, 20, 0)
+    losses = fitted(model, labels=labels, loss=HammingLoss(layer), epochs=8, rate=0.1)
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    data, flipped = {"images": IMAGES}, 1 - labels
+    paths = model.predict(data, verbose=0)
+    wrong = np.abs(paths - (flipped[:, None] if num_samples else flipped)).sum((-2, -1))
+    assert loaded.evaluate(data, flipped, verbose=0) == pytest.approx(wrong.mean())
+    weights = np.arange(20.0)[:, None] if num_samples else np.arange(20.0)  # of instances
+    weighted = loaded.evaluate(data, flipped, sample_weight=weights, verbose=0)
+    assert weighted == pytest.approx((wrong * weights).mean())
+
+
+def test_a_loss_on_the_solver_of_the_model_is_saved_with_it(tmp_path):
+    layer = Solver(ADAPTER, estimator=AIMLE(), seed=1)
+    images = keras.Input((8,))
+    theta = theta_of(images)
+    model = keras.Model(images, [theta, layer(theta)])
+    labels = numbers(layer.map(np.random.default_rng(1).random((20, 4, 5)).astype(np.float32)))
+    losses = [FenchelYoungLoss(layer, 4, seed=3), HammingLoss(layer)]
+    fitted(model, IMAGES, [labels, labels], losses)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert [value.item() for value in loaded.layers[-1].estimator.buffers()] == [
+        value.item() for value in layer.estimator.buffers()
+    ]
+    assert float(layer.estimator.beta) != 2.0
+    assert loaded.evaluate(IMAGES, [labels, labels], verbose=0) == model.evaluate(IMAGES, [labels, labels], verbose=0)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])

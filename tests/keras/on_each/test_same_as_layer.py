@@ -11,7 +11,7 @@ import torch
 from keras import ops
 
 from imle_adapters import ShortestPathAdapter, TopKAdapter
-from imle_solvers import AIMLE, FenchelYoungLoss, SolverLayer, SPOPlusLoss
+from imle_solvers import AIMLE, FenchelYoungLoss, HammingLoss, SolverLayer, SPOPlusLoss
 from imle_solvers import keras as front_end
 from imle_solvers.host.seeds import generator_of
 from tests.host.estimators import ESTIMATORS
@@ -116,6 +116,29 @@ def test_losses():
     value.mean().backward()
     pulled = gradient_of(lambda t: plus(truth, t), theta)
     np.testing.assert_array_equal(pulled, leaf.grad.numpy(), strict=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "none"])
+@pytest.mark.parametrize(("lead", "of_each"), [((4,), True), ((4, 2), True), ((4, 2), False)])
+def test_hamming_loss(dtype, reduction, lead, of_each):
+    adapter = ShortestPathAdapter.grid(4, 5)
+    ours = front_end.HammingLoss(front_end.Solver(adapter), reduction=reduction, dtype=dtype)
+    theirs = HammingLoss(SolverLayer(adapter), "mean" if reduction == "sum_over_batch_size" else reduction)
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, ((lead if of_each else lead[:1]) + (4, 5))).astype(np.uint8)
+    for fractions in (False, True):
+        z = rng.integers(0, 5, (*lead, 4, 5)) / 4 if fractions else rng.integers(0, 2, (*lead, 4, 5))
+        leaf = torch.tensor(z, dtype=getattr(torch, dtype), requires_grad=True)
+        expected = theirs(leaf, torch.from_numpy(target))
+        expected.sum().backward()
+        z = ops.convert_to_tensor(z.astype(np.float32), dtype)
+        value = ours(target, z)
+        assert keras.backend.standardize_dtype(value.dtype) == dtype
+        value = numbers(ops.cast(value, "float32"))  # of quarters: nothing is rounded
+        np.testing.assert_array_equal(value, numbers(expected.float()), strict=True)
+        pulled = gradient_of(lambda t: ops.sum(ours(target, t)), z)
+        np.testing.assert_array_equal(pulled, numbers(leaf.grad), strict=True)
 
 
 def test_two_derivatives_are_refused():
