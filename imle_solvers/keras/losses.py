@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Self
 
 import keras
@@ -212,9 +213,9 @@ class HammingLoss(_SolverLoss):
             ValueError: y_true or y_pred is of the wrong shape.
         """
         y_pred, y_true = (ops.convert_to_tensor(each, dtype=self.dtype) for each in (y_pred, y_true))
-        given, true = _stand_ins(y_pred, y_true)
-        paired("HammingLoss", self._held.solver.plan.layer, given, true, "y_true")
-        entries = len(self._held.solver.adapter.solution_shape)
+        shape = self._held.solver.adapter.solution_shape
+        paired("HammingLoss", self._held.solver.plan.layer, *_stand_ins(shape, y_pred, y_true), "y_true")
+        entries = len(shape)
         if len(y_true.shape) < len(y_pred.shape):
             y_true = ops.expand_dims(y_true, -1 - entries)
         apart = y_pred - y_true
@@ -222,11 +223,17 @@ class HammingLoss(_SolverLoss):
         return ops.sum(distances, tuple(range(-entries, 0))) if entries else distances
 
 
-def _stand_ins(*tensors: Tensor) -> tuple[Any, ...]:
-    """Of the tensors' shapes, where a size of the batch that is not known is that of another, or one."""
-    known = [tensor.shape[0] for tensor in tensors if len(tensor.shape) and tensor.shape[0] is not None]
-    size = next(iter(known), 1)
-    return tuple(stand_in(tuple(size if side is None else side for side in tensor.shape)) for tensor in tensors)
+def _stand_ins(shape: tuple[int, ...], y_pred: Tensor, y_true: Tensor) -> tuple[Any, Any]:
+    """Of solutions' shapes, where a size that is not known is what it should be."""
+    given = [tuple(each.shape) for each in (y_pred, y_true)]
+    leads = [max(len(sides) - len(shape), 0) for sides in given]
+    both = zip_longest(*(sides[:lead] for sides, lead in zip(given, leads, strict=True)))
+    sizes = tuple(next((side for side in sides if side is not None), 1) for sides in both)
+    pred, true = (
+        tuple(size if side is None else side for side, size in zip(sides, (*sizes[:lead], *shape), strict=False))
+        for sides, lead in zip(given, leads, strict=True)
+    )
+    return stand_in(pred), stand_in(true)
 
 
 def _check_shapes(solver: Solver, y_pred: Tensor, **others: Tensor) -> None:

@@ -141,6 +141,22 @@ def test_hamming_loss(dtype, reduction, lead, of_each):
         np.testing.assert_array_equal(pulled, numbers(leaf.grad), strict=True)
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow alone traces sizes that it does not know")
+@pytest.mark.parametrize(("lead", "known"), [((4,), (4,)), ((4, 2), (4, 2)), ((4, 2), (4,))])
+def test_hamming_loss_of_sizes_that_are_not_known(lead, known):
+    import tensorflow as tf
+
+    loss = front_end.HammingLoss(front_end.Solver(ShortestPathAdapter.grid(4, 5)), reduction="none")
+    solutions, target = np.zeros((*lead, 4, 5), np.float32), np.ones((*known, 4, 5), np.float32)
+    for unknown in (slice(0, 1), slice(None)):
+        specs = []
+        for array in (target, solutions):
+            sides = list(array.shape)
+            sides[unknown] = [None] * len(sides[unknown])
+            specs.append(tf.TensorSpec(sides, tf.float32))
+        np.testing.assert_array_equal(tf.function(loss, input_signature=specs)(target, solutions), np.full(lead, 20.0))
+
+
 def test_two_derivatives_are_refused():
     if BACKEND == "torch":
         pytest.skip("PyTorch's layer has a test of its own")
