@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,12 +77,12 @@ class Training(nn.Module):
         """Trains, from the checkpoint on if there is one; measures before the first epoch and after each."""
         parts: dict[str, Any] = {"network": self.network, "codes": self.codes, "optimizer": self.optimizer}
         self.history = [Point(**point) for point in checkpoint.restore(parts).get("history", [])]
-        with progress_bar(title, total=self.plan.epochs) as bar:
-            bar.update(max(0, len(self.history) - 1))
+        groups = -(-len(images.train) // self.plan.batch_size)
+        with progress_bar(title, total=self.plan.epochs * groups) as bar:
+            bar.update(max(0, len(self.history) - 1) * groups)
             while len(self.history) <= self.plan.epochs:
                 if self.history:
-                    self._epoch(images)
-                    bar.update()
+                    self._epoch(images, bar.update)
                 self.history.append(self.evaluate(images))
                 bar.set_postfix_str(f"N-ELBO {self.history[-1].nelbo:.1f}")
                 checkpoint.save(parts, history=[asdict(point) for point in self.history])
@@ -93,7 +94,7 @@ class Training(nn.Module):
         of_samples = losses.sum(1) if self.codes.averaging else losses.mean(1)
         return (of_samples + self.plan.kl_weight * self.codes.divergence(scores)).mean()
 
-    def _epoch(self, images: Images) -> None:
+    def _epoch(self, images: Images, on_step: Callable[[], object]) -> None:
         epoch = len(self.history) - 1
         groups = torch.randperm(len(images.train)).split(self.plan.batch_size)
         for index, rows in enumerate(groups):
@@ -102,6 +103,7 @@ class Training(nn.Module):
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
+            on_step()
 
     @torch.no_grad()
     def evaluate(self, images: Images) -> Point:

@@ -75,8 +75,9 @@ def train(
 
     if not trained.error:
         look()
-    with progress_bar(title, total=options.epochs) as bar:
-        bar.update(len(trained.error) - 1)
+    batches = -(-len(texts) // options.batch_size)
+    with progress_bar(title, total=options.epochs * batches) as bar:
+        bar.update((len(trained.error) - 1) * batches)
         while len(trained.error) <= options.epochs and not stopping.stop:
             started = time.perf_counter()
             model.train()
@@ -88,12 +89,12 @@ def train(
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+                bar.update()
             trained.seconds += time.perf_counter() - started
             look()
             checkpoint.save(parts, seconds=trained.seconds, error=trained.error, f1=trained.f1)
-            bar.update()
             bar.set_postfix_str(f"validation error {trained.error[-1]:.3f}, F1 {trained.f1[-1]:.3f}")
-        bar.update(options.epochs - bar.n)
+        bar.update(bar.total - bar.n)
     stopping.restore(model)
     return trained
 

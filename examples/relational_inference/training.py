@@ -115,8 +115,8 @@ def train(
     restored = checkpoint.restore(parts)
     scores = [Score(*score) for score in restored.get("scores", [])] or [evaluate(model, held_out)]
     seconds = float(restored.get("seconds", 0.0))
-    with progress_bar(title, total=options.epochs) as bar:
-        bar.update(len(scores) - 1)
+    with progress_bar(title, total=options.epochs * batches) as bar:
+        bar.update((len(scores) - 1) * batches)
         while len(scores) <= options.epochs:
             start = time.perf_counter()
             model.train()
@@ -129,9 +129,9 @@ def train(
                 loss.backward()
                 optimizer.step()
                 schedule.step()
+                bar.update()
             seconds += time.perf_counter() - start
             scores.append(evaluate(model, held_out))
             checkpoint.save(parts, scores=[list(score) for score in scores], seconds=seconds)
-            bar.update()
             bar.set_postfix_str(f"ELBO {scores[-1].elbo:.1f}, precision {scores[-1].precision:.1%}")
     return scores, seconds
