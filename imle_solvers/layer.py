@@ -17,6 +17,7 @@ from imle_solvers.contract import check_adapter_attributes
 from imle_solvers.errors import ClosedError
 from imle_solvers.estimators import IMLE, Estimator
 from imle_solvers.estimators.base import Sampling
+from imle_solvers.estimators.perturb_and_map import PerturbAndMAP
 from imle_solvers.executors.base import Executor
 from imle_solvers.executors.by_name import make_executor
 from imle_solvers.executors.serial import SerialExecutor
@@ -325,7 +326,8 @@ class SolverLayer(nn.Module):
         """Looks at a step that is differentiated, for `diagnostics`; None: not at this one. See `Diagnostics.watch`."""
         # Where solutions need not be optimal, MAP states tell little, and a SolutionCache would learn from them.
         exact = self.on_failure != "keep"
-        return self._diagnostics.watch(theta, prepared, solve.sign, exact, solve.alike, may_be_shared)
+        noisy = isinstance(self.estimator, PerturbAndMAP) and self.estimator.is_noisy()
+        return self._diagnostics.watch(theta, prepared, solve.sign, exact, solve.alike, noisy, may_be_shared)
 
     def sampling(self, num_samples: int, group: int = 1, *, perturb: bool = True) -> Sampling:
         """How the layer's estimator, and losses on it, draw. See `Sampling`."""

@@ -150,7 +150,23 @@ class PerturbAndMAP(Estimator):
 
     @torch.no_grad()
     def fix_scale(self, theta: Tensor) -> None:
-        """Takes the scale of theta, (B, *instance_shape), as that of relative temperatures, unless they have one.
+        """Takes the scale of theta, (B, *instance_shape), as that of relative temperatures, whichever they went by.
+
+        Ranks of `torch.distributed` are not asked for theirs.
+
+        Raises:
+            ValueError: theta is empty, or not finite.
+        """
+        if theta.numel() == 0 or not bool(theta.isfinite().all()):
+            wrong = "one without entries" if theta.numel() == 0 else "one with entries that are not finite"
+            raise ValueError(f"{type(self).__name__}: expected theta of which to take the scale, got {wrong}")
+        if self.theta_scale is not None:
+            self.theta_scale.zero_()
+        self.fix_first_scale(theta)
+
+    @torch.no_grad()
+    def fix_first_scale(self, theta: Tensor) -> None:
+        """The same as `fix_scale`, unless there is a scale, or theta is empty.
 
         Ranks of `torch.distributed` are not asked for theirs: one that has no part in this pass would be waited for.
         """
@@ -161,6 +177,10 @@ class PerturbAndMAP(Estimator):
         # Without a look at what it holds, for which a GPU would have to be waited for.
         new = spread(theta, 1).mean().clamp(max=torch.finfo(torch.float32).max).to(self.theta_scale)
         self.theta_scale.copy_(torch.where(self.theta_scale > 0, self.theta_scale, new))
+
+    def is_noisy(self) -> bool:
+        """Whether the forward pass perturbs theta."""
+        return self.noise is not None and self.input_noise_temperature != 0
 
     def awaits_scale(self) -> bool:
         """Whether there is noise of a relative temperature, whose scale no batch has fixed yet."""
@@ -176,7 +196,7 @@ class PerturbAndMAP(Estimator):
     def forward(self, theta: Tensor, solve: Solve, sampling: Sampling) -> Tensor:
         """See `Estimator`; the first call that is differentiated fixes the scale of the noise."""
         if sampling.perturb and self.noise is not None and theta.requires_grad and torch.is_grad_enabled():
-            self.fix_scale(theta)
+            self.fix_first_scale(theta)
         return super().forward(theta, solve, sampling)
 
     def _is_relative(self) -> bool:

@@ -98,6 +98,12 @@ class HostPlan:
         self.layer.noise_rank = 0  # the words say it all
         self._turn = threading.RLock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_turn"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _turn=threading.RLock())
+
     @property
     def adapter(self) -> SolverAdapter:
         """The solver."""
@@ -155,15 +161,30 @@ class HostPlan:
         return isinstance(self.estimator, PerturbAndMAP) and self.estimator.awaits_scale()
 
     def fix_scale(self, theta: Array) -> None:
-        """Has relative temperatures go by the scale of this theta, (B, *instance_shape), unless they have one."""
+        """Has relative temperatures go by the scale of this theta, (B, *instance_shape), from now on.
+
+        Raises:
+            ValueError: theta has another shape, is empty or not finite.
+        """
+        single = self.check(theta.shape, {})
         if isinstance(self.estimator, PerturbAndMAP):
             with self._working():
-                self.estimator.fix_scale(to_tensor(theta).to(DTYPES[computed_in(theta.dtype.name)]))
+                tensor = to_tensor(theta).to(DTYPES[computed_in(theta.dtype.name)])
+                self.estimator.fix_scale(tensor.unsqueeze(0) if single else tensor)
 
-    def read_state(self) -> dict[str, Array]:
-        """What the estimator has adapted, and starts from: name -> array of float64."""
+    def read_state(self, theta: Array | None = None) -> dict[str, Array]:
+        """What the estimator has adapted, and starts from: name -> array of float64.
+
+        Args:
+            theta: whose scale it is to have in place of its own, see `fix_scale`.
+        """
         with self._turn:
-            return read_state(self.estimator)
+            own = read_state(self.estimator)
+            if theta is None:
+                return own
+            with held(self.estimator, own):
+                self.fix_scale(theta)
+                return read_state(self.estimator)
 
     def draw(
         self,
@@ -326,7 +347,7 @@ class HostPlan:
     def _fix_scale(self, theta: Tensor, draws: Draws) -> None:
         """As the forward pass of a layer does where theta asks for a gradient."""
         if isinstance(self.estimator, PerturbAndMAP) and self.estimator.noise is not None and draws.perturb:
-            self.estimator.fix_scale(theta)
+            self.estimator.fix_first_scale(theta)
 
     def _sampling(self, draws: Draws) -> Sampling:
         return self.layer.sampling(draws.num_samples or 1, draws.group, perturb=draws.perturb)

@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
 
 from imle_solvers.host.arrays import DTYPES
 from imle_solvers.host.plan import HostPlan
@@ -28,6 +30,18 @@ def theta_of(theta: Any, name: str = "theta") -> Array:
             f"{name}.astype(jnp.float32)"
         )
     return array
+
+
+def values_of(theta: Any) -> NDArray[Any]:
+    """Theta as numpy's array.
+
+    Raises:
+        TypeError: see `theta_of`; or it is traced, and has no values yet.
+    """
+    array = theta_of(theta)
+    if isinstance(array, jax.core.Tracer):
+        raise TypeError(f"theta: expected values, got {array}, which is traced; call it outside of jit, grad and vmap")
+    return np.asarray(array)
 
 
 def words_of(key: Any) -> Array:
@@ -71,7 +85,7 @@ def array_of(values: Any, name: str, advice: str = "") -> Array:
         TypeError: they are none.
     """
     try:
-        return jnp.asarray(values)
+        return jnp.array(values)  # a copy, which JAX leaves out: it does not map over numpy's arrays as they are
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected an array or lists of numbers, got {values!r}{advice}") from None
 

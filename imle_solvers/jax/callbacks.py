@@ -25,6 +25,10 @@ _ADAPTS = (
     "state = solve.init(theta), then solve(theta, key, state=state), differentiated with respect to state, too, and "
     "state = solve.advance(state, gradient)"
 )
+_CARRIED = (
+    "{0}: expected the loss differentiated with respect to its state, too, which the backward pass moves, as by "
+    "jax.grad(loss, argnums=(0, 1)); then state = solve.advance(state, gradient)"
+)
 _UNFIXED = (
     "solver: noise goes by the scale of theta in the first batch, of which each device has but a part here: call "
     "solve.fix_scale(theta) with a batch before, or pass state=solve.init(theta)"
@@ -128,7 +132,7 @@ def _forward(call: Call, theta: Any, words: Any, context: Any, state: Any) -> An
     plan.check_differentiable()
     carried = state is not None and any(each.perturbed for each in state.values())
     if plan.adapts and not carried and not call.keeps_state:
-        raise TypeError(_ADAPTS.format(type(plan.estimator).__name__))
+        raise TypeError((_ADAPTS if state is None else _CARRIED).format(type(plan.estimator).__name__))
     theta, words, context, state = jax.tree.map(_value, (theta, words, context, state), is_leaf=_is_primal)
     if state is None and draws.perturb and plan.awaits_scale and axes_of((theta, words)):
         raise ValueError(_UNFIXED)

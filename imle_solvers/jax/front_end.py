@@ -15,7 +15,7 @@ from imle_solvers.estimators import Estimator
 from imle_solvers.executors.base import Executor
 from imle_solvers.host.plan import Draws, HostPlan
 from imle_solvers.host.seeds import generator_of
-from imle_solvers.jax.arguments import Array, batched, context_of, theta_of, words_of
+from imle_solvers.jax.arguments import Array, batched, context_of, theta_of, values_of, words_of
 from imle_solvers.jax.callbacks import Call, solve
 from imle_solvers.jax.state import State, advanced, checked, for_jax
 from imle_solvers.solving.batch_solver import OnFailure
@@ -139,14 +139,16 @@ class Solver:
         no state is passed.
 
         Args:
-            theta: (B, *instance_shape), a batch that fixes that scale; None: the first backward pass does.
+            theta: (B, *instance_shape), a batch whose scale that is; None: that on the host, or, where there is none,
+                that of the first backward pass.
 
         Returns:
             Name -> array (2, ...), whose sum along the first axis is the value; and a count.
+
+        Raises:
+            TypeError, ValueError: see `fix_scale`.
         """
-        if theta is not None:
-            self.fix_scale(theta)
-        return for_jax(self._plan.read_state())
+        return for_jax(self._plan.read_state(None if theta is None else values_of(theta)))
 
     def advance(self, state: State, gradient: State) -> State:
         """The state after a step, from the gradient of the loss in the state, which is the state to take next.
@@ -165,9 +167,13 @@ class Solver:
     def fix_scale(self, theta: Any) -> None:
         """Has relative temperatures go by the scale of this theta, (B, *instance_shape), from now on.
 
-        Without this, by that of the first batch that is differentiated. Does nothing where they have a scale.
+        Without this, by that of the first batch that is differentiated.
+
+        Raises:
+            TypeError: theta has no values, as within `jit`, or no floating dtype.
+            ValueError: theta has another shape, is empty or not finite.
         """
-        self._plan.fix_scale(np.asarray(theta_of(theta)))
+        self._plan.fix_scale(values_of(theta))
 
     @staticmethod
     def generator(key: Any) -> Generator:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ State = dict[str, Any]
 
 COUNT = "passes"
 """Zero in a state, the number of backward passes in its gradient."""
+
+_GRADIENT = "state: expected a state, got the gradient of one; state = solve.advance(state, gradient) makes the next"
 
 
 def for_jax(state: Mapping[str, NDArray[Any]]) -> State:
@@ -64,6 +67,8 @@ def checked(state: Any, estimator: Estimator, name: str = "state") -> State:
     shapes = {each: array.shape for each, array in arrays.items()}
     if shapes != expected:
         raise ValueError(f"{like}, got {_named(shapes)}{advice}")
+    if name == "state" and not isinstance(arrays[COUNT], jax.core.Tracer) and arrays[COUNT] != 0:
+        raise ValueError(_GRADIENT)
     return arrays
 
 
@@ -78,9 +83,18 @@ def _kind(value: Any) -> str:
 
 
 def on_host(state: Mapping[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]] | None:
-    """In a callback: state as the plan takes it."""
+    """In a callback: state as the plan takes it.
+
+    Raises:
+        ValueError: it is a gradient, or not finite.
+    """
     if state is None:
         return None
+    if state[COUNT].any():
+        raise ValueError(_GRADIENT)
+    for name, value in state.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"state: expected finite values, got {value} as {name!r}; go back to a state before this")
     axes = state[COUNT].ndim
     return {name: value.astype(np.float64).sum(axes) for name, value in state.items() if name != COUNT}
 

@@ -90,7 +90,7 @@ class FenchelYoungLoss(nn.Module):
         target = (target.unsqueeze(0) if single else target).to(scores)
         sampling = self.layer.sampling(self.num_samples)
         if isinstance(self.layer.estimator, PerturbAndMAP):
-            self.layer.estimator.fix_scale(prepared)
+            self.layer.estimator.fix_first_scale(prepared)
         losses: Tensor = _FenchelYoung.apply(scores, target, self.layer.estimator, solve, sampling)  # type: ignore[no-untyped-call]
         return reduce(losses, self.reduction, single).to(theta.dtype)
 

@@ -80,7 +80,7 @@ class ScoreFunctionLoss(nn.Module):
         with torch.no_grad():
             prepared, solve, _ = self.layer.prepare(theta, context)
             scores = solve.sign * prepared
-            estimator.fix_scale(prepared)
+            estimator.fix_first_scale(prepared)
             sampling = self.layer.sampling(self.num_samples)
             _, (_, noise, values, ok) = estimator.draw(scores, solve, sampling)
             losses = self.loss(values.to(theta.dtype))

@@ -49,6 +49,7 @@ class Diagnostics:
         sign: int,
         may_probe: bool = True,
         alike: bool = False,
+        noisy: bool = False,
         may_be_shared: bool = False,
     ) -> Observation | None:
         """Begins a step that is to be differentiated; None: it is not looked at.
@@ -59,6 +60,7 @@ class Diagnostics:
             sign: turns it into scores.
             may_probe: whether samples may be compared with MAP states, as solutions are optimal.
             alike: whether all instances have the same feasible solutions.
+            noisy: whether theta is known to be perturbed.
             may_be_shared: whether one theta for all instances may be meant, without an `expand` that says so.
         """
         if self._unread:
@@ -70,7 +72,7 @@ class Diagnostics:
         if probes:
             self._next_probe = self._steps + min(self._steps, PROBE)
         shared = None if may_be_shared else theta.shape == prepared.shape and theta.stride()[:1] == (0,)
-        return Observation(prepared.detach(), shared, sign, probes, may_probe and alike, self._add)
+        return Observation(prepared.detach(), shared, sign, probes, may_probe and alike, noisy, self._add)
 
     def detached(self, detached: bool) -> None:
         """Takes note of a call in training mode, and whether theta asks for no gradient."""

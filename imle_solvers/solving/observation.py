@@ -33,6 +33,7 @@ class Observation:
         sign: turns theta into scores.
         probes: whether to compare samples with MAP states.
         rivals: whether to compare the solutions of instances: they are optima, of one set of feasible solutions.
+        noisy: whether theta is perturbed, also where that is lost in rounding; False: it is looked at.
         done: called with the figures after the backward pass; those whose names begin with _ are for warnings.
 
     Attributes:
@@ -47,6 +48,7 @@ class Observation:
         sign: int,
         probes: bool,
         rivals: bool,
+        noisy: bool,
         done: Callable[[Figures], None],
     ) -> None:
         self._theta = theta
@@ -61,6 +63,7 @@ class Observation:
         self._step: Tensor | None = None
         self._moved: Tensor | None = None
         self._rivals = rivals
+        self._noisy = noisy
         self.probes: bool = probes
         self.instances: int = 0
         self.counters: Counter[str] = Counter()
@@ -77,7 +80,7 @@ class Observation:
             noise = self._start - self._theta
             self._size = torch.linalg.vector_norm(self._theta)
             self._figures["temperature"] = torch.linalg.vector_norm(noise) / self._size
-            self.probes = self.probes and bool(noise.any())
+            self.probes = self.probes and (self._noisy or bool(noise.any()))
         elif self._dz is not None and self._step is None:
             self._step = _flat(scores[: self.instances, 0], 1) - self._start
 

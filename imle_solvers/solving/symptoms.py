@@ -76,7 +76,15 @@ def _constant_theta(figures: Figures) -> float | None:
 def _silent_noise(figures: Figures) -> float | None:
     if "noise_changed" not in figures or "temperature" not in figures:
         return None
-    return figures["_probed"] if figures["noise_changed"] == 0 and figures["temperature"] < 1e-3 else 0.0
+    if figures["noise_changed"] > 0 or figures["temperature"] >= 1e-3:
+        return 0.0
+    return max(figures["_probed"], 0.0 if figures["temperature"] > 1e-6 else 128.0)  # lost in rounding: more are no use
+
+
+def _louder(figures: Figures) -> str:
+    if figures["temperature"] == 0:
+        return "raise the temperatures"
+    return f"multiply the temperatures by about {0.1 / figures['temperature']:.1g}"
 
 
 def _loud_noise(figures: Figures) -> float | None:
@@ -136,9 +144,10 @@ SYMPTOMS = {
         256,
         _silent_noise,
         lambda figures, samples: (
-            f"none of {samples} samples differed from the MAP state, as the noise is {figures['temperature']:.1g} "
-            "times as long as theta: samples tell nothing of other solutions; multiply the temperatures by about "
-            f"{0.1 / figures['temperature']:.1g}, or leave the noise out (noise=None)"
+            f"no sample differed from the MAP state, as the noise is {figures['temperature']:.1g} times as long as "
+            f"theta: samples tell nothing of other solutions; {_louder(figures)}, or leave the noise out (noise=None). "
+            "Relative ones go by the first batch that was differentiated: if that was unlike the others, "
+            "estimator.fix_scale(theta) takes the scale of another"
         ),
     ),
     "loud noise": Symptom(

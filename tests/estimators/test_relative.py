@@ -99,6 +99,17 @@ def test_the_first_batch_that_is_differentiated_fixes_the_scale_of_noise():
     assert float(other.estimator.theta_scale) == 0
 
 
+def test_the_scale_is_taken_anew_where_that_is_asked_for():
+    layer = make(IMLE(Normal()))
+    layer(torch.full((5, 6), 1e-9, requires_grad=True))
+    theta = torch.randn(5, 6)
+    layer.estimator.fix_scale(theta)
+    assert float(layer.estimator.theta_scale) == pytest.approx(float(theta.std(1, correction=0).mean()))
+    for wrong, said in ((theta[:0], "one without entries"), (theta / 0, "entries that are not finite")):
+        with pytest.raises(ValueError, match=f"IMLE: expected theta of which to take the scale, got .*{said}"):
+            layer.estimator.fix_scale(wrong)
+
+
 def test_a_temperature_made_relative_later_has_a_scale_too():
     layer = make(IMLE(Normal(), input_noise_temperature=0.3))
     assert layer.estimator.state_dict() == {}

@@ -208,5 +208,5 @@ def test_an_estimator_that_adapts_is_not_used_without_its_state():
     with pytest.raises(TypeError, match=r"AIMLE: expected its state, .*: state = solve.init\(theta\)"):
         jax.grad(lambda theta: solve(theta, KEY).sum())(theta)
     state = solve.init(theta)
-    with pytest.raises(TypeError, match="differentiated with respect to state, too"):
+    with pytest.raises(TypeError, match="AIMLE: expected the loss differentiated with respect to its state, too"):
         jax.grad(lambda theta: solve(theta, KEY, state=state).sum())(theta)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -95,6 +98,47 @@ def test_the_scale_of_noise_comes_with_the_state_or_of_the_first_batch(batch):
     other = batch[0] * 10  # the scale stays that of the first
     np.testing.assert_array_equal(first(other, KEY), second(other, KEY, state=state))
     assert (first(other, KEY) != second(other, KEY)).any()
+
+
+def test_the_scale_is_taken_anew_where_that_is_asked_for(batch):
+    theta = jnp.asarray(batch[0])
+    first, second = (imle_solvers.jax.solver(ShortestPathAdapter.grid(4, 5), num_workers=0) for _ in range(2))
+    jax.grad(lambda theta: first(theta, KEY).sum())(jnp.full_like(theta, 1e-9))
+    np.testing.assert_array_equal(first.init(theta)["theta_scale"], second.init(theta)["theta_scale"])
+    assert float(second.estimator.theta_scale) == 0 < float(first.estimator.theta_scale)  # the state alone has it
+    first.fix_scale(theta)
+    np.testing.assert_array_equal(first.init()["theta_scale"], second.init(theta)["theta_scale"])
+    for call in (first.fix_scale, first.init):
+        for wrong, error, said in (
+            (theta[:, :3], ValueError, r"expected shape \(B, 4, 5\)"),
+            (theta[:0], ValueError, "one without entries"),
+            (theta.at[1, 2, 3].set(jnp.nan), ValueError, "entries that are not finite"),
+        ):
+            with pytest.raises(error, match=said):
+                call(wrong)
+        with pytest.raises(TypeError, match="which is traced; call it outside of jit"):
+            jax.jit(call)(theta)
+
+
+def test_a_gradient_is_no_state(solve, step, batch):
+    state = solve.init()
+    _, moved = step(batch[0], state, KEY)
+    with pytest.raises(ValueError, match="expected a state, got the gradient of one"):
+        solve.advance(moved, state)
+    for wrong, said in (
+        (moved, "got the gradient of one"),
+        ({**state, "beta": state["beta"] * jnp.nan}, "finite values"),
+    ):
+        with pytest.raises((jax.errors.JaxRuntimeError, ValueError), match=said):
+            jax.block_until_ready(jax.jit(lambda state: solve(batch[0], KEY, state=state))(wrong))
+
+
+def test_copies_go_on_where_it_was(batch):
+    first = imle_solvers.jax.solver(ShortestPathAdapter.grid(4, 5), num_workers=0)
+    gradient = jax.grad(lambda theta: first(theta, KEY).sum())(batch[0])
+    for other in (copy.deepcopy(first), pickle.loads(pickle.dumps(first))):
+        np.testing.assert_array_equal(jax.grad(lambda theta, s=other: s(theta, KEY).sum())(batch[0]), gradient)
+        assert float(other.estimator.theta_scale) == float(first.estimator.theta_scale)
 
 
 def of_imle():

@@ -85,6 +85,13 @@ def test_vmap_of_context():
     assert (mapped.sum(-1) == k).all()
 
 
+def test_compiled_vmap_of_context_of_numpy():
+    solve = imle_solvers.jax.solver(ShortestPathAdapter.grid(4, 5), num_workers=0)
+    theta, sources = jnp.ones((4, 5)), np.arange(6)
+    paths = jax.jit(lambda theta: jax.vmap(lambda source: solve.map(theta, source=source))(sources))(theta)
+    equal(paths, solve.map(jnp.broadcast_to(theta, (6, 4, 5)), source=sources))
+
+
 def test_scan_and_grad_of_scan(step, solve, batch):
     def descend(theta, key):
         value, gradient = step(theta, key)

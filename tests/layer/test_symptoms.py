@@ -203,6 +203,17 @@ def test_one_solution_for_all_is_left_alone_where_all_instances_have_it_at_last(
     assert task.error() < 0.02
 
 
+def test_noise_that_goes_by_a_warm_up_of_nothing_may_vanish_in_theta():
+    task = Task(make(top_k(N, K)))
+    task.layer(torch.full((4, N), 1e-9, requires_grad=True)).sum().backward()
+    (said,) = warned_of(task, 90)
+    assert "no sample differed" in said and "estimator.fix_scale(theta)" in said
+    task.layer.estimator.fix_scale(task.theta())
+    task.layer.diagnostics(reset=True)
+    assert warned_of(task, 200) == []
+    assert task.layer.diagnostics()["noise_changed"] > 0
+
+
 def test_a_short_step_may_vanish_in_theta():
     task = Task(make(top_k(N, K), estimator=IMLE(Normal(), Target(beta=1e-12))))
     (said,) = warned_of(task, 150)
