@@ -50,6 +50,8 @@ def _what_to_make_of(other: Any) -> str:
         return f"the class {other.__name__}; make one by {other.__name__}(...)"
     if callable(other):
         return f"{type(other).__name__}; wrap a plain function with FunctionAdapter(fn, sense=..., instance_shape=...)"
+    if isinstance(other, str):
+        return f"{other!r}; imle_solvers.make_adapter({other!r}, ...) makes the adapter of that name"
     return f"{type(other).__name__}; give it to an adapter first, one of imle_adapters or of your own"
 
 

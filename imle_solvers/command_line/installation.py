@@ -28,7 +28,7 @@ def show_installation() -> None:
     for extra, names in _extras().items():
         there = ", ".join(f"{name} {_version(name)}" for name in names)
         missing = any(_version(name) == _MISSING for name in names)
-        show(f"extra {extra}", there + (f' (pip install "{_DISTRIBUTION}[{extra}]")' if missing else ""))
+        show(f"extra {extra} ", there + (f' (pip install "{_DISTRIBUTION}[{extra}]")' if missing else ""))
     show("cores", _cores())
     show("GPU", _gpus())
     show("kernel cache", _kernel_cache())

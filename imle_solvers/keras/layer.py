@@ -234,6 +234,12 @@ class Solver(keras.layers.Layer):  # type: ignore[misc]
         check(self.plan, tuple(theta.shape), {**inputs, **unknown})
         return keras.KerasTensor(self.compute_output_shape(theta.shape), dtype=self.compute_dtype)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Solver name={self.name}, adapter={self.adapter!r}, estimator={self.estimator!r}, "
+            f"num_samples={self.num_samples}>"
+        )
+
     def compute_mask(self, *_: Any, **__: Any) -> None:
         """Solutions have none."""
 

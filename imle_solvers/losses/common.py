@@ -30,7 +30,10 @@ def mean_of_solved(values: Tensor, solved: Solved) -> Tensor:
 def check_layer(loss: str, layer: Any) -> None:
     """Raises `TypeError` unless a loss was given a layer."""
     if not isinstance(layer, SolverLayer):
-        raise TypeError(f"{loss}: expected a SolverLayer, got {layer!r}; make one by SolverLayer(adapter)")
+        raise TypeError(
+            f"{loss}: expected a SolverLayer, got {layer!r}; make one by SolverLayer(adapter); JAX and Keras have "
+            "losses of their own, in imle_solvers.jax and imle_solvers.keras"
+        )
 
 
 def check_shapes(loss: str, layer: SolverLayer) -> None:
@@ -45,6 +48,12 @@ def check_target(theta: Tensor, target: Tensor, name: str = "target") -> None:
     if not isinstance(target, Tensor) or target.shape != theta.shape:
         got = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
         raise ValueError(f"{name}: expected a tensor of theta's shape {tuple(theta.shape)}, got {got}")
+
+
+def check_entries(solutions: Tensor, name: str, advice: str) -> None:
+    """Raises `ValueError` for entries that no mean of solutions of zeros and ones has."""
+    off = ((solutions - 0.5).abs() > 0.5 + 1e-4) | ~solutions.isfinite()
+    refuse(off, solutions, f"{name}: expected entries from 0 to 1", advice)
 
 
 def paired(loss: str, layer: SolverLayer, solutions: Tensor, other: Tensor, name: str) -> tuple[Tensor, Tensor]:

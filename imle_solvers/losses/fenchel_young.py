@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from imle_solvers.adapter import claims_binary
 from imle_solvers.arguments import check_count, explain_arguments
 from imle_solvers.estimators.base import Estimator, Sampling, Solve, Solved
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP
 from imle_solvers.layer import SolverLayer
 from imle_solvers.losses.common import (
     Reduction,
+    check_entries,
     check_layer,
     check_shapes,
     check_target,
@@ -82,12 +84,15 @@ class FenchelYoungLoss(nn.Module):
             A scalar, or (B,).
 
         Raises:
-            ValueError: theta or target of the wrong shape.
+            ValueError: theta or target of the wrong shape; or, where solutions have zeros and ones, a target that has
+                others than means of them have.
         """
         check_target(theta, target)
         prepared, solve, single = self.layer.prepare(theta, context)
         scores = solve.sign * prepared
         target = (target.unsqueeze(0) if single else target).to(scores)
+        if claims_binary(self.layer.adapter, context):
+            check_entries(target, "target", "the order is loss(theta, target), and the target is a solution")
         sampling = self.layer.sampling(self.num_samples)
         if isinstance(self.layer.estimator, PerturbAndMAP):
             self.layer.estimator.fix_first_scale(prepared)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.layer import SolverLayer
-from imle_solvers.losses.common import Reduction, check_layer, checked_reduction, paired, reduce, refuse
+from imle_solvers.losses.common import Reduction, check_entries, check_layer, checked_reduction, paired, reduce, refuse
 
 
 @explain_arguments()
@@ -49,8 +49,10 @@ class HammingLoss(nn.Module):
             A scalar, or (B,) or (B, S).
 
         Raises:
-            ValueError: other shapes, or a target that is not finite.
+            ValueError: other shapes, a target that is not finite, or what are no solutions nor means of them.
         """
         given, true = paired("HammingLoss", self.layer, solutions, target, "target")
         refuse(~target.isfinite(), target, "target: expected finite values", "check the data")
+        if self.layer.adapter.is_binary is True:
+            check_entries(solutions, "solutions", "the order is loss(solutions, target), and theta is neither")
         return reduce((given - true.to(given)).abs().sum(-1), self.reduction, single=False)

@@ -105,7 +105,7 @@ class UnloadableError(Exception):
         (lambda: Fails(lambda theta: 1 / np.array("two\nlines").item()), "instance 3, sample 0: .*TypeError"),
         (lambda: Fails(sense="most"), 'Fails: sense must be "min"'),
         (lambda: Fails(parallelism="threads"), "Fails.parallelism must be one of"),
-        (lambda: "text", "expected a SolverAdapter, got str"),
+        (lambda: "text", "expected a SolverAdapter, got .text."),
     ],
 )
 def test_what_the_check_finds_is_an_assertion_in_one_line(make, message):

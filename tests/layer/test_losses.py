@@ -326,3 +326,16 @@ def test_theta_that_is_not_finite_is_named(name):
     }[name]
     with pytest.raises(ValueError, match="got nan in instance 1 at .2,."):
         loss()
+
+
+def test_fenchel_young_is_for_solutions_and_means_of_them():
+    layer = SolverLayer(ShortestPathAdapter.grid(4, 5), num_workers=0)
+    theta = torch.rand(3, 4, 5) + 0.5
+    loss = FenchelYoungLoss(layer, 2)
+    paths = layer.map(theta)
+    loss(theta, (paths + paths.roll(1, 0)) / 2)
+    for wrong in (theta + 1, -paths):
+        with pytest.raises(
+            ValueError, match=r"target: expected entries from 0 to 1, got .* in instance 0.*the order"
+        ):
+            loss(theta, wrong)

@@ -116,3 +116,14 @@ def test_what_is_not_finite_is_no_target(kind, name, value):
         ValueError, match=rf"{name}: expected finite values, got {value} in instance 1 at \(3,\); check"
     ):
         kind(TOP)(torch.rand(2, 5), other)
+
+
+def test_hamming_is_for_solutions_and_means_of_them():
+    layer = SolverLayer(ShortestPathAdapter.grid(4, 5), num_workers=0)
+    theta = torch.rand(3, 4, 5) + 0.5
+    loss = HammingLoss(layer)
+    loss(layer.marginals(theta, 4), layer.map(theta))
+    with pytest.raises(
+        ValueError, match=r"solutions: expected entries from 0 to 1, .* theta is neither"
+    ):
+        loss(theta + 1, layer.map(theta))

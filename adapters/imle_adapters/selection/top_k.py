@@ -85,7 +85,7 @@ def _check_k(k: Any, mask: Any, n: int) -> None:
     if bool(bad.any()):
         row = int(bad.nonzero()[0])
         raise InputError(
-            f"k must be a whole number from 0 to the number of entries that may be chosen, {int(available[row])}; "
-            f"got k={k[row].item()}",
+            f"k must be a whole number from 0 to the number of entries that may be chosen, {int(available[row])}; got "
+            f"k={k[row].item():g}" + ("" if mask is None else "; give a smaller k for such instances, or a wider mask"),
             row,
         )
