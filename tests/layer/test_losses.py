@@ -335,7 +335,5 @@ def test_fenchel_young_is_for_solutions_and_means_of_them():
     paths = layer.map(theta)
     loss(theta, (paths + paths.roll(1, 0)) / 2)
     for wrong in (theta + 1, -paths):
-        with pytest.raises(
-            ValueError, match=r"target: expected entries from 0 to 1, got .* in instance 0.*the order"
-        ):
+        with pytest.raises(ValueError, match=r"target: expected entries from 0 to 1, got .* in instance 0.*the order"):
             loss(theta, wrong)

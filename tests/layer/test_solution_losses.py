@@ -123,7 +123,5 @@ def test_hamming_is_for_solutions_and_means_of_them():
     theta = torch.rand(3, 4, 5) + 0.5
     loss = HammingLoss(layer)
     loss(layer.marginals(theta, 4), layer.map(theta))
-    with pytest.raises(
-        ValueError, match=r"solutions: expected entries from 0 to 1, .* theta is neither"
-    ):
+    with pytest.raises(ValueError, match=r"solutions: expected entries from 0 to 1, .* theta is neither"):
         loss(theta + 1, layer.map(theta))
