@@ -224,7 +224,7 @@ class SolverLayer(nn.Module):
 
         Its noise is the same each time. Of this layer, and of the random state of others, nothing changes by it.
         """
-        self._check_open()
+        self.check_open()
         with torch.inference_mode(False):  # or its buffers could never change
             estimator = copy.deepcopy(self.estimator)
         beside = SolverLayer(
@@ -266,11 +266,6 @@ class SolverLayer(nn.Module):
             reset: whether to forget the steps so far.
         """
         return self._diagnostics.read(reset)
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing can be solved any more, after `close()`, or after that of an executor that it was given."""
-        return self._executor.closed
 
     def close(self) -> None:
         """Ends the layer's workers, unless it was given its executor. May be called again."""
@@ -327,7 +322,9 @@ class SolverLayer(nn.Module):
         # Where solutions need not be optimal, MAP states tell little, and a SolutionCache would learn from them.
         exact = self.on_failure != "keep"
         noisy = isinstance(self.estimator, PerturbAndMAP) and self.estimator.is_noisy()
-        return self._diagnostics.watch(theta, prepared, solve.sign, exact, solve.alike, noisy, may_be_shared)
+        return self._diagnostics.watch(
+            theta, prepared, solve.sign, exact=exact, alike=solve.alike, noisy=noisy, may_be_shared=may_be_shared
+        )
 
     def sampling(self, num_samples: int, group: int = 1, *, perturb: bool = True) -> Sampling:
         """How the layer's estimator, and losses on it, draw. See `Sampling`."""
@@ -351,7 +348,7 @@ class SolverLayer(nn.Module):
         Raises:
             TypeError, ValueError, ClosedError: see `forward`.
         """
-        self._check_open()
+        self.check_open()
         single = is_single(theta, self.adapter)
         if single:
             theta = theta.unsqueeze(0)
@@ -370,9 +367,12 @@ class SolverLayer(nn.Module):
         )
         return (theta.float() if theta.dtype in (torch.float16, torch.bfloat16) else theta), solve, single
 
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ClosedError(f"the executor of this layer is closed ({self._executor!r}); make a new layer")
+    def check_open(self) -> None:
+        """Raises `ClosedError` after `close()`, or after that of an executor that it was given."""
+        if self._executor.closed:
+            raise ClosedError(
+                f"{self.adapter!r}: {self._executor!r}, which solves it, is closed; make a new layer, or solver"
+            )
 
     def get_extra_state(self) -> Tensor:
         """The generator's state, so that a resumed run draws the same noise; empty where there is no generator."""

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from imle_solvers.adapter import SolverAdapter
-from imle_solvers.errors import ClosedError
 from imle_solvers.estimators import Estimator
 from imle_solvers.estimators.base import Sampling, Solved
 from imle_solvers.estimators.perturb_and_map import PerturbAndMAP
@@ -149,11 +148,6 @@ class HostPlan:
     def keeps_draws(self, draws: Draws, dtype: str) -> bool:
         """Whether the backward pass needs draws beside samples, which they are not: means, or rounded."""
         return computed_in(dtype) != dtype or self.num_draws(draws) != (draws.num_samples or 1)
-
-    def check_open(self) -> None:
-        """Raises `ClosedError` after `close()`, or where the executor that it was given is closed."""
-        if self.layer.closed:
-            raise ClosedError(f"{self.adapter!r}: the solver is closed, or its executor; make a new solver")
 
     @property
     def awaits_scale(self) -> bool:
@@ -332,7 +326,6 @@ class HostPlan:
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
         with self._turn, one_thread():
-            self.check_open()
             yield
 
     @contextlib.contextmanager

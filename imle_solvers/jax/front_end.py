@@ -211,7 +211,7 @@ class Solver:
         )
 
     def _draw(self, theta: Any, key: Any, draws: Draws, state: State | None, context: dict[str, Any]) -> Array:
-        self._plan.check_open()
+        self._plan.layer.check_open()
         theta, given, single = batched(self._plan, theta_of(theta), context_of(context))
         words = words_of(key) if draws.perturb else None
         adapted = None if state is None else checked(state, self.estimator)

@@ -165,7 +165,7 @@ def _reduced(
     state: State | None,
 ) -> Array:
     plan = loss.solve.plan
-    plan.check_open()
+    plan.layer.check_open()
     batch, given, single = batched(plan, theta, context_of(context))
     if single:
         others = tuple(other[None] for other in others)

@@ -313,7 +313,7 @@ class Solver(keras.layers.Layer):  # type: ignore[misc]
         _check_floating(theta.dtype)
         theta = ops.cast(theta, self.compute_dtype)
         try:
-            self.plan.check_open()
+            self.plan.layer.check_open()
             return self._held.backend.solve(
                 self.plan, draws, theta, lambda: self.seed_generator.next(), context, trains=trains
             )

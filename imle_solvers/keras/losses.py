@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any, Self
 
 import keras
@@ -19,7 +18,10 @@ from imle_solvers.host.arrays import stand_in
 from imle_solvers.host.state import write_state
 from imle_solvers.keras.backends import Tensor, backend
 from imle_solvers.keras.layer import Solver
+from imle_solvers.keras.shapes import filled
 from imle_solvers.losses.common import paired
+
+OnLayer = on_layer.FenchelYoungLoss | on_layer.SPOPlusLoss
 
 
 class Words:
@@ -70,6 +72,23 @@ class _SolverLoss(keras.losses.Loss):  # type: ignore[misc]
             "solver": keras.saving.serialize_keras_object(solver),
             "state": {name: value.tolist() for name, value in solver.plan.read_state().items()},
         }
+
+    def _solve(
+        self, loss: OnLayer, y_pred: Tensor, others: dict[str, Tensor], words: Words | None, context: dict[str, Any]
+    ) -> Tensor:
+        """Losses of each instance, (B,), of theta and of what has its shape; raises as `call` says."""
+        plan = self._held.solver.plan
+        instance = plan.adapter.instance_shape
+        tensors = {
+            name: ops.convert_to_tensor(each, dtype=self.dtype) for name, each in {"y_pred": y_pred, **others}.items()
+        }
+        shapes = filled(*((tuple(tensor.shape), instance) for tensor in tensors.values()))
+        for (name, tensor), shape in zip(tensors.items(), shapes, strict=True):
+            if len(shape) != 1 + len(instance) or shape != (shapes[0][0], *instance):
+                expected = f"(B, {', '.join(map(str, instance))})" if instance else "(B,)"
+                raise ValueError(f"{name}: expected theta's shape {expected}, got {tuple(tensor.shape)}")
+        plan.layer.check_open()
+        return backend().losses(plan, loss, tensors.pop("y_pred"), tuple(tensors.values()), words, context)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -122,10 +141,7 @@ class FenchelYoungLoss(_SolverLoss):
             TypeError, ValueError: y_true or y_pred is of the wrong shape, or context is not what the adapter takes.
             SolveError, AdapterError, ClosedError: see `Solver.call`.
         """
-        y_pred, y_true = (ops.convert_to_tensor(each, dtype=self.dtype) for each in (y_pred, y_true))
-        _check_shapes(self._held.solver, y_pred, y_true=y_true)
-        self._held.solver.plan.check_open()
-        return backend().losses(self._held.solver.plan, self._loss, y_pred, (y_true,), self._words, context)
+        return self._solve(self._loss, y_pred, {"y_true": y_true}, self._words, context)
 
     def get_config(self) -> dict[str, Any]:
         """See `Solver.get_config`; with how often noise was drawn, so that a loaded loss goes on with other noise."""
@@ -173,11 +189,7 @@ class SPOPlusLoss(_SolverLoss):
             SolveError, AdapterError, ClosedError: see `Solver.call`.
         """
         given = {"y_true": y_true} if solution is None else {"y_true": y_true, "solution": solution}
-        others = {name: ops.convert_to_tensor(each, dtype=self.dtype) for name, each in given.items()}
-        y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
-        _check_shapes(self._held.solver, y_pred, **others)
-        self._held.solver.plan.check_open()
-        return backend().losses(self._held.solver.plan, self._loss, y_pred, tuple(others.values()), None, context)
+        return self._solve(self._loss, y_pred, given, None, context)
 
 
 @keras.saving.register_keras_serializable(package="imle_solvers")
@@ -214,36 +226,11 @@ class HammingLoss(_SolverLoss):
         """
         y_pred, y_true = (ops.convert_to_tensor(each, dtype=self.dtype) for each in (y_pred, y_true))
         shape = self._held.solver.adapter.solution_shape
-        paired("HammingLoss", self._held.solver.plan.layer, *_stand_ins(shape, y_pred, y_true), "y_true")
+        given, true = map(stand_in, filled((tuple(y_pred.shape), shape), (tuple(y_true.shape), shape)))
+        paired("HammingLoss", self._held.solver.plan.layer, given, true, "y_true")
         entries = len(shape)
         if len(y_true.shape) < len(y_pred.shape):
             y_true = ops.expand_dims(y_true, -1 - entries)
         apart = y_pred - y_true
         distances = apart * ops.stop_gradient(ops.sign(apart))
         return ops.sum(distances, tuple(range(-entries, 0))) if entries else distances
-
-
-def _stand_ins(shape: tuple[int, ...], y_pred: Tensor, y_true: Tensor) -> tuple[Any, Any]:
-    """Of solutions' shapes, where a size that is not known is what it should be."""
-    given = [tuple(each.shape) for each in (y_pred, y_true)]
-    leads = [max(len(sides) - len(shape), 0) for sides in given]
-    both = zip_longest(*(sides[:lead] for sides, lead in zip(given, leads, strict=True)))
-    sizes = tuple(next((side for side in sides if side is not None), 1) for sides in both)
-    pred, true = (
-        tuple(size if side is None else side for side, size in zip(sides, (*sizes[:lead], *shape), strict=False))
-        for sides, lead in zip(given, leads, strict=True)
-    )
-    return stand_in(pred), stand_in(true)
-
-
-def _check_shapes(solver: Solver, y_pred: Tensor, **others: Tensor) -> None:
-    """Raises `ValueError` unless all are batches of the adapter's shape, as far as that is known."""
-    instance = solver.adapter.instance_shape
-    expected = f"(B, {', '.join(map(str, instance))})" if instance else "(B,)"
-    for name, tensor in {"y_pred": y_pred, **others}.items():
-        shape = tuple(tensor.shape)
-        same = len(shape) == 1 + len(instance) and all(
-            given in (None, side) for given, side in zip(shape, (y_pred.shape[0], *instance), strict=True)
-        )
-        if not same and not (y_pred.shape[0] is None and shape[1:] == instance):
-            raise ValueError(f"{name}: expected theta's shape {expected}, got {shape}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import zip_longest
 
 from imle_solvers.host.plan import HostPlan
 from imle_solvers.solving.theta import wrong_shape
@@ -22,21 +23,27 @@ def check(plan: HostPlan, theta: Shape, context: Mapping[str, tuple[Shape, str]]
         side not in (None, known) for side, known in zip(theta[len(theta) - len(own) :], own, strict=True)
     ):
         raise wrong_shape(theta, plan.adapter)
-    shapes = {name: (shape, _of_one(plan, name, shape)) for name, (shape, _) in context.items()}
-    batches = [shape[0] for shape, one in ((theta, own), *shapes.values()) if len(shape) == 1 + len(one)]
-    size = next((side for side in batches if side is not None), 1)
-    return plan.check(
-        _filled(theta, own, size),
-        {name: (_filled(*shapes[name], size), dtype) for name, (_, dtype) in context.items()},
-    )
+    shapes = ((shape, _of_one(plan, name, shape)) for name, (shape, _) in context.items())
+    first, *others = filled((theta, own), *shapes)
+    dtypes = (dtype for _, dtype in context.values())
+    return plan.check(first, dict(zip(context, zip(others, dtypes, strict=True), strict=True)))
+
+
+def filled(*shapes: tuple[Shape, tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Shapes whose unknown sides are as they should be: the first ones those of the others, or 1, the last ones known.
+
+    Args:
+        shapes: each with that of one instance, its last sides.
+    """
+    fronts = [shape[: max(len(shape) - len(own), 0)] for shape, own in shapes]
+    sizes = [next((side for side in sides if side is not None), 1) for sides in zip_longest(*fronts)]
+    return [
+        tuple(size if side is None else side for side, size in zip(shape, (*sizes[: len(front)], *own), strict=False))
+        for (shape, own), front in zip(shapes, fronts, strict=True)
+    ]
 
 
 def _of_one(plan: HostPlan, name: str, shape: Shape) -> tuple[int, ...]:
     """The shape of that context for one instance, which adapters need not say."""
     declared = plan.adapter.context.get(name)
     return (1,) * (len(shape) - 1) if declared is None else declared
-
-
-def _filled(shape: Shape, one: tuple[int, ...], size: int) -> tuple[int, ...]:
-    sides = one if len(shape) == len(one) else (size, *one)
-    return tuple((sides[i] if i < len(sides) else 1) if side is None else side for i, side in enumerate(shape))

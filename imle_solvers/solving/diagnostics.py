@@ -47,7 +47,8 @@ class Diagnostics:
         theta: Tensor,
         prepared: Tensor,
         sign: int,
-        may_probe: bool = True,
+        *,
+        exact: bool = True,
         alike: bool = False,
         noisy: bool = False,
         may_be_shared: bool = False,
@@ -58,7 +59,7 @@ class Diagnostics:
             theta: what the layer was called with.
             prepared: (B, *instance_shape), what is computed with.
             sign: turns it into scores.
-            may_probe: whether samples may be compared with MAP states, as solutions are optimal.
+            exact: whether solutions are optimal, so that samples may be compared with MAP states.
             alike: whether all instances have the same feasible solutions.
             noisy: whether theta is known to be perturbed.
             may_be_shared: whether one theta for all instances may be meant, without an `expand` that says so.
@@ -68,11 +69,11 @@ class Diagnostics:
         self._steps += 1
         if self._steps < self._next or prepared.numel() == 0:
             return None
-        probes = may_probe and self._steps >= self._next_probe
+        probes = exact and self._steps >= self._next_probe
         if probes:
             self._next_probe = self._steps + min(self._steps, PROBE)
         shared = None if may_be_shared else theta.shape == prepared.shape and theta.stride()[:1] == (0,)
-        return Observation(prepared.detach(), shared, sign, probes, may_probe and alike, noisy, self._add)
+        return Observation(prepared.detach(), shared, sign, probes, exact and alike, noisy, self._add)
 
     def detached(self, detached: bool) -> None:
         """Takes note of a call in training mode, and whether theta asks for no gradient."""

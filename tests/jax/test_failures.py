@@ -194,9 +194,9 @@ def test_a_closed_solver_is_told_where_it_is_called_and_else_by_the_callback():
         lambda theta: fenchel_young(theta, theta, KEY),
         jax.jit(lambda theta: spo_plus(theta, theta)),
     ):
-        with pytest.raises(ClosedError, match=r"ShortestPathAdapter.*closed.*; make a new solver"):
+        with pytest.raises(ClosedError, match=r"ShortestPathAdapter.*closed.*; make a new layer, or solver"):
             call(theta)
-    with pytest.raises(ERRORS, match="make a new solver"):
+    with pytest.raises(ERRORS, match="make a new layer, or solver"):
         jax.block_until_ready(step(theta))
     assert float(imle_solvers.jax.HammingLoss(solve)(theta, theta)) == 0  # solves nothing
 

@@ -9,6 +9,33 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
+from tests.ray_cluster import needs_ray
+
+ON_RAY = """
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import imle_solvers.jax
+from imle_adapters import ShortestPathAdapter
+from imle_solvers import RayExecutor
+
+theta = jnp.asarray(np.random.default_rng(0).random((6, 4, 5)) + 0.1, jnp.float32)
+adapter = ShortestPathAdapter.grid(4, 5)
+
+
+def gradient(**where):
+    with imle_solvers.jax.solver(adapter, **where) as solve:
+        step = jax.jit(jax.grad(lambda theta: (solve(theta, jax.random.key(1)) * jnp.arange(5.0)).sum()))
+        return step(theta), solve.stats().executors
+
+
+with RayExecutor("local", num_workers=2) as executor:
+    remote, used = gradient(executor=executor)
+assert set(used) == {"ray"}, used
+np.testing.assert_array_equal(remote, gradient(num_workers=0)[0])
+print("ok")
+"""
 
 SHARDED = """
 import os
@@ -175,6 +202,13 @@ def run(program, timeout=120):
 def test_shard_map_over_four_devices():
     pytest.importorskip("jax", reason="needs jax: make test-frontends")
     assert run(SHARDED) == "ok"
+
+
+@pytest.mark.slow
+@needs_ray
+def test_on_a_ray_cluster():
+    pytest.importorskip("jax", reason="needs jax: make test-frontends")
+    assert run(ON_RAY).splitlines()[-1] == "ok"
 
 
 @pytest.mark.slow

@@ -177,7 +177,8 @@ MISUSES = {
     ),
     "a layer that is closed": (
         after_close,
-        "ClosedError: the executor of this layer is closed (SerialExecutor(num_workers=0)); make a new layer",
+        "ClosedError: TopKAdapter(n=4, k=2, sense='max'): SerialExecutor(num_workers=0), which solves it, is closed; "
+        "make a new layer, or solver",
     ),
     # Executors.
     "no workers": (

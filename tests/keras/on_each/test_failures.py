@@ -180,9 +180,9 @@ def test_a_closed_solver():
         layer.map,
         *(lambda t, of=of: of(t, t) for of in losses),
     ):
-        with pytest.raises(ClosedError, match=r"ShortestPathAdapter.*closed.*; make a new solver"):
+        with pytest.raises(ClosedError, match=r"ShortestPathAdapter.*closed.*; make a new layer, or solver"):
             call(THETA)
-    with pytest.raises(Exception, match="make a new solver"):
+    with pytest.raises(Exception, match="make a new layer, or solver"):
         model.fit(THETA, THETA, verbose=0)
 
 
