@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ from imle_adapters.ilp.engines.search import Search
 from imle_adapters.ilp.limits import checked_flag, checked_gap, checked_relaxed, proven_gap, seconds_of
 from imle_adapters.ilp.program import Bounds, Program
 from imle_adapters.ilp.spec import Floats, ILPSpec, check_right_hand_side, clip_infinite
+from imle_adapters.ilp.state import State
 from imle_adapters.ilp.trial import INSTANCES, choose
+from imle_adapters.ilp.verdicts import feasibility, improves_forever, settle, why_no_optimum
 from imle_solvers.adapter import Context, ContextShapes, FloatArray, Parallelism, Sense, Shape, Solutions, SolverAdapter
 from imle_solvers.arguments import explain_arguments
 from imle_solvers.deferred import Deferred
@@ -34,31 +36,6 @@ from imle_solvers.waiting import Interrupted, Waiting, call_interruptibly
 
 _log = logging.getLogger(__name__)
 _CHOOSING = threading.Lock()  # one trial at a time; adapters that pickle have no locks of their own
-
-_RAY = 1e-6  # how much a direction in the unit box must save, at costs of about 1, to be called improving
-
-
-@dataclass
-class _State:
-    """What solves of one worker share."""
-
-    program: Program
-    solvers: tuple[str, ...]
-    engine: Engine
-    deferred: Deferred[Search | None] | None = None
-    linear: Engine | None = None
-    stopped: bool = False
-
-    @property
-    def search(self) -> Search | None:
-        """The search, if it is worth while, once its kernels are compiled. Until then the backend solves all."""
-        return None if self.deferred is None else self.deferred.get()
-
-    def relaxation(self) -> Engine:
-        """GLOP on the rows of the program without integrality; made when first needed."""
-        if self.linear is None:
-            self.linear = ENGINES["glop"](self.program.relaxed(), 0.0)
-        return self.linear
 
 
 @explain_arguments()
@@ -165,7 +142,7 @@ class ILPAdapter(SolverAdapter):
         self._given = backend
         self.choice: Choice | None = same_ortools(backend) if isinstance(backend, Choice) else None
         self._solvers: tuple[str, ...] = solvers_of(backend, self._program)
-        self._trial: tuple[_State, Floats, Context] | None = None
+        self._trial: tuple[State, Floats, Context] | None = None
         self._branches = bool(self._program.integrality.any()) and self.backend != "glop"
         # All release the GIL. Those that cannot be stopped get processes, which can, and CBC's driver is not
         # documented to be thread-safe.
@@ -214,7 +191,7 @@ class ILPAdapter(SolverAdapter):
         unit = bool((self.spec.lb[priced] >= 0).all() and (self.spec.ub[priced] <= 1).all())
         return whole and unit and not {"lb", "ub"} & set(context)
 
-    def build(self) -> _State:
+    def build(self) -> State:
         """Loads the program into the solver, and tries the compiled search on it, if its kernels are there."""
         if self.choice is not None:
             same_ortools(self.choice)  # a worker may have another
@@ -227,8 +204,8 @@ class ILPAdapter(SolverAdapter):
             (state.deferred.get_now if self.relative_gap else state.deferred.get)()
         return state
 
-    def _load(self) -> _State:
-        return _State(self._program, self._solvers, self._engine())
+    def _load(self) -> State:
+        return State(self._program, self._solvers, self._engine())
 
     def _engine(self) -> Engine:
         if len(self._solvers) == 1:
@@ -279,7 +256,7 @@ class ILPAdapter(SolverAdapter):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_trial": None}
 
-    def _choose(self, state: _State, costs: Floats, context: Context) -> None:
+    def _choose(self, state: State, costs: Floats, context: Context) -> None:
         """Tries the solvers on what the compiled search leaves of the first instances, once it is compiled."""
         begin = time.monotonic()
         left, search = list(range(len(costs))), state.search
@@ -309,7 +286,7 @@ class ILPAdapter(SolverAdapter):
         self.choice, self._solvers, self._trial = choice, choice.solvers, None
         self.revision: int = self.revision + 1
 
-    def solve_batch(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
+    def solve_batch(self, state: State, thetas: FloatArray, context: Context) -> Solutions:
         """Solves a batch by the compiled search, and by the backend what that leaves.
 
         Where there is a search, "solved by search" and "left to the backend" are counted.
@@ -335,7 +312,7 @@ class ILPAdapter(SolverAdapter):
         counts = {name: int(count) for name, count in counters.items() if count}
         return Solutions(values, statuses, counts, fresh=True, gaps=gaps)
 
-    def _solve_by_backend(self, state: _State, thetas: FloatArray, context: Context) -> Solutions:
+    def _solve_by_backend(self, state: State, thetas: FloatArray, context: Context) -> Solutions:
         if state.solvers != self._solvers:  # chosen since
             state.solvers, state.engine = self._solvers, self._engine()
         solve = functools.partial(super().solve_batch, state, thetas, context)
@@ -346,15 +323,12 @@ class ILPAdapter(SolverAdapter):
                 raise
             raise Interrupted(error) from None  # a signal handler's, and nothing that was wrong with a row
 
-    def interrupt(self, state: _State) -> None:
+    def interrupt(self, state: State) -> None:
         """Ends solves with this state for good; CBC and HiGHS cannot be stopped in the middle of one."""
-        state.stopped = True
-        state.engine.stop()
-        if state.linear is not None:
-            state.linear.stop()
+        state.stop()
 
     def solve(
-        self, state: _State, theta: FloatArray, **context: Any
+        self, state: State, theta: FloatArray, **context: Any
     ) -> tuple[Floats | None, Status] | tuple[Floats, Status, float]:
         """Solves one instance by the backend: theta (*spec.shape) -> (*spec.shape), and its gap unless optimal."""
         if state.stopped:
@@ -367,15 +341,15 @@ class ILPAdapter(SolverAdapter):
         if self.relative_gap == 0:  # a gap is relative to the whole objective
             # Fixed variables have no say, or a mask over huge costs leaves nothing of the others at their scale.
             costs = np.where(bounds.lb == bounds.ub, 0.0, costs)
-        if self._branches and self._improves_forever(state, costs, bounds, deadline):
+        if self._branches and improves_forever(state, costs, bounds, deadline):
             # Branch and bound may search an unbounded tree forever, or stop anywhere in it: it must not start.
-            return None, self._why_no_optimum(state, costs, bounds, deadline)
+            return None, why_no_optimum(state, costs, bounds, deadline, feasible=self._knows_feasible(bounds))
         claim, x, _, bound = state.engine.minimize(costs, bounds, deadline.left())
         if claim is Claim.LIMIT:
             return None, Status.TIMEOUT
-        point = None if x is None else _settle(state, x, costs, bounds, deadline)
+        point = None if x is None else settle(state, x, costs, bounds, deadline)
         if point is None:
-            return None, self._why_no_optimum(state, costs, bounds, deadline)
+            return None, why_no_optimum(state, costs, bounds, deadline, feasible=self._knows_feasible(bounds))
         solution = point[self.spec.theta_index].reshape(self.instance_shape)
         if claim is Claim.OPTIMAL and self.relative_gap == 0:
             return solution, Status.OPTIMAL
@@ -422,12 +396,16 @@ class ILPAdapter(SolverAdapter):
         if None not in reasons:
             raise ValueError(f"backend {self.backend!r} cannot take these bounds: {reasons[0]}")
 
+    def _knows_feasible(self, bounds: Bounds) -> bool:
+        """Whether these are the bounds of the spec, which are known to leave a point."""
+        return bounds is self._program.bounds and bool(self._feasible)
+
     def _find_feasible(self) -> bool | None:
         """True if the spec is feasible, None if the time limit left that open."""
         state, bounds = self._load(), self._program.bounds
         with Waiting(lambda: f"{self!r} has looked for any feasible point for ten seconds; {self.limit_advice}"):
             status = call_interruptibly(
-                lambda: self._feasibility(state, bounds, Deadline(self.time_limit)),
+                lambda: feasibility(state, bounds, Deadline(self.time_limit)),
                 lambda: self.interrupt(state),
                 repr(self),
             )
@@ -439,67 +417,11 @@ class ILPAdapter(SolverAdapter):
             )
         return True if status is Status.OPTIMAL else None
 
-    def _feasibility(self, state: _State, bounds: Bounds, deadline: Deadline) -> Status:
-        """OPTIMAL (feasible), INFEASIBLE, TIMEOUT or CRASHED, from a solve without objective."""
-        if bounds.crossed:
-            return Status.INFEASIBLE
-        costs = np.zeros(self.spec.num_variables)
-        claim, x, *_ = state.engine.minimize(costs, bounds, deadline.left())
-        if x is not None and _settle(state, x, costs, bounds, deadline) is not None:
-            return Status.OPTIMAL
-        return {Claim.NO_OPTIMUM: Status.INFEASIBLE, Claim.LIMIT: Status.TIMEOUT}.get(claim, Status.CRASHED)
-
-    def _why_no_optimum(self, state: _State, costs: Floats, bounds: Bounds, deadline: Deadline) -> Status:
-        """INFEASIBLE or UNBOUNDED, each proven, whichever of the two the solver named.
-
-        A feasible program with rational data is unbounded exactly if its recession cone has a direction that
-        improves the objective (Meyer 1974), so one solve without objective and one linear program decide.
-        """
-        if bounds is not self._program.bounds or not self._feasible:
-            status = self._feasibility(state, bounds, deadline)
-            if status is not Status.OPTIMAL:
-                return status
-        forever = self._improves_forever(state, costs, bounds, deadline)
-        return Status.UNBOUNDED if forever else Status.CRASHED
-
-    def _improves_forever(self, state: _State, costs: Floats, bounds: Bounds, deadline: Deadline) -> bool:
-        """Whether some direction of the recession cone lowers the costs."""
-        if bounds.finite or not costs.any():
-            return False
-        costs = scaled(costs)  # as they come, their sum may not be finite
-        ray = state.relaxation().minimize(costs, bounds.directions(), deadline.left()).x
-        return ray is not None and bool(costs @ ray < -_RAY * np.abs(costs).max())
-
     def __repr__(self) -> str:
         backend = self.choice or ("auto" if self._undecided else self.backend)
         gap = f", relative_gap={self.relative_gap}" if self.relative_gap else ""
         relaxed = ", relaxed=True" if self.relaxed else ""
         return f"ILPAdapter({self.spec!r}, backend={backend!r}, time_limit={self.time_limit}{gap}{relaxed})"
-
-
-def _settle(state: _State, x: Floats, costs: Floats, bounds: Bounds, deadline: Deadline) -> Floats | None:
-    """A solver's point with exact integers, checked against the rows; None if that cannot be had.
-
-    Rounding integers can break rows with continuous variables (x <= 1e6 * y at y = 1e-7); then the continuous
-    ones are solved for again, with the integers fixed.
-    """
-    program = state.program
-    point = program.round(x, bounds)
-    if point is None or program.holds(point, bounds):
-        return point
-    if program.integrality.all() or not program.integrality.any():
-        return None
-    fixed = Bounds(
-        np.where(program.integrality, point, bounds.lb),
-        np.where(program.integrality, point, bounds.ub),
-        bounds.row_lb,
-        bounds.row_ub,
-    )
-    refined = state.relaxation().minimize(costs, fixed, deadline.left()).x
-    if refined is None:
-        return None
-    point = program.round(refined, fixed)
-    return point if point is not None and program.holds(point, bounds) else None
 
 
 def _num_ones(spec: ILPSpec) -> float | None:
