@@ -138,7 +138,8 @@ def _long_solves(adapter: SolverAdapter, executor: Executor) -> Waiting:
     def describe() -> str:
         _MENTIONED.set(adapter, True)
         return (
-            f"{executor!r} has not heard of a solve of {adapter!r} being done for ten seconds; {adapter.limit_advice}"
+            f"{executor!r} has not heard of a solve of {adapter!r} being done for ten seconds; {adapter.limit_advice}. "
+            "This is said once; the layer's on_progress is told of each part of a batch that is done"
         )
 
     waiting = Waiting(describe)

@@ -147,17 +147,26 @@ class Observation:
         solved = (self._solves - skipped) * self._theta.shape[1]
         if self.counters[CLAMPED]:  # what was solved is not what was asked
             self._figures.pop("_outdone", None)
+            self._figures.pop("_contrary", None)
         self._figures["skipped_solves"] = skipped / self._solves
         self._figures["clamped_costs"] = self.counters[CLAMPED] / max(solved, 1)
         done(self._figures)
         self._start = self._samples = self._dz = self._step = self._moved = None
 
     def _look_at_rivals(self, values: Tensor) -> None:
-        """Compares each solution, (instances, entries), with that of another instance, by its own scores."""
+        """Compares each solution, (instances, entries), with that of another instance.
+
+        By its own scores it is no worse. And of any two instances, solutions do not go against scores,
+        <s - s', z - z'> >= 0, whatever else than scores the solver minds: maxima are cyclically monotone (Rockafellar,
+        Convex Analysis, section 24).
+        """
         assert self._start is not None
         if values.shape != self._start.shape:
             return
-        terms = self._start * (values - values.roll(1, 0))
+        apart = values - values.roll(1, 0)
+        contrary = _below_zero((self._start - self._start.roll(1, 0)) * apart)
+        self._figures["_contrary"] = torch.count_nonzero(contrary) / torch.count_nonzero(apart.any(-1))
+        terms = self._start * apart
         compared = torch.count_nonzero(terms.any(-1))
         self._figures["_compared"] = compared
         self._figures["_outdone"] = torch.count_nonzero(_below_zero(terms)) / compared

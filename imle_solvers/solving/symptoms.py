@@ -59,6 +59,13 @@ def _wrong_sense(figures: Figures) -> float | None:
     return float(wrong) * sum(weights[name] for name in seen) if seen else None
 
 
+def _no_optimum(figures: Figures) -> float | None:
+    # Of an exact solver none goes against theta; of one that does not look at it, half. All: the sense is wrong.
+    if "_contrary" not in figures or figures["_contrary"] > 0.9:
+        return None
+    return min(figures["_compared"], 8.0) if figures["_contrary"] > 0.2 else 0.0
+
+
 def _constant_solver(figures: Figures) -> float | None:
     if "_same" not in figures:
         return None
@@ -119,6 +126,16 @@ SYMPTOMS = {
             "nearly all samples are better than the MAP state, targets worse than their samples, or solutions worse "
             "than those of other instances, which no solver that optimises can give: the adapter's sense seems to be "
             "the wrong way round; imle_solvers.testing.check_adapter tells"
+        ),
+    ),
+    "no optimum": Symptom(
+        64,
+        _no_optimum,
+        lambda figures, solutions: (
+            f"the solutions of {100 * figures['_contrary']:.0f} % of the pairs of instances that were compared go "
+            "against the difference of their theta, which no solver that optimises can give: it gives instances the "
+            "solutions of others, or any, or poor ones; imle_solvers.testing.check_adapter tells. Poor ones that are "
+            'meant end FEASIBLE, with on_failure="keep"'
         ),
     ),
     "constant solver": Symptom(

@@ -7,10 +7,11 @@ import copy
 import re
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
-from imle_adapters import AssignmentAdapter, ShortestPathAdapter, TopKAdapter
+from imle_adapters import AssignmentAdapter, ILPAdapter, ILPSpec, ShortestPathAdapter, TopKAdapter
 from imle_solvers import (
     AIMLE,
     IMLE,
@@ -106,6 +107,12 @@ def wrong_sense():
     return Task(make(adapter, estimator=IMLE(Normal(), Target(beta=1.0)))), 9
 
 
+def no_optimum():
+    rng = np.random.default_rng(0)
+    adapter = FunctionAdapter(lambda theta: (rng.permutation(N) < K).astype(float), sense="max", instance_shape=(N,))
+    return Task(make(adapter)), 9
+
+
 def constant_solver():
     adapter = FunctionAdapter(lambda theta: torch.eye(N)[3].numpy(), sense="max", instance_shape=(N,))
     return Task(make(adapter)), 9
@@ -144,6 +151,7 @@ MISTAKES = {
     "no gradient": short_step,
     "long step": long_step,
     "wrong sense": wrong_sense,
+    "no optimum": no_optimum,
     "constant solver": constant_solver,
     "constant theta": constant_theta,
     "silent noise": silent_noise,
@@ -201,6 +209,40 @@ def test_one_solution_for_all_is_left_alone_where_all_instances_have_it_at_last(
     task.loss = lambda z: (z * (1 - y) + (1 - z) * y).sum()  # its gradient is never zero
     assert warned_of(task, 300) == []
     assert task.error() < 0.02
+
+
+def test_solutions_of_other_rows_go_against_theta():
+    def flipped(theta):
+        return torch.zeros_like(theta).scatter(1, theta.topk(K).indices, 1.0).flip(0)
+
+    adapter = FunctionAdapter(flipped, sense="max", instance_shape=(N,), batched=True)
+    (said,) = warned_of(Task(make(adapter)), 9)
+    assert "go against" in said
+
+
+@pytest.mark.parametrize("sense", ["min", "max"])
+def test_prices_that_theta_does_not_have_are_no_mistake(sense):
+    """One of two facilities has a price of its own, so that the solution of another instance may have better theta."""
+    sign = 1 if sense == "min" else -1
+    spec = ILPSpec(
+        sense=sense,
+        A_ub=[[1, 0, -1, 0], [0, 1, 0, -1]],
+        b_ub=[0, 0],
+        A_eq=[[1, 1, 0, 0]],
+        b_eq=[1],
+        ub=1,
+        integrality=True,
+        theta_index=[0, 1],
+        fixed_cost=[0, 0, sign * 5.0, 0],
+    )
+    layer = make(ILPAdapter(spec))
+    rng = torch.Generator().manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(20):
+            layer((20 * torch.rand(16, 2, generator=rng)).requires_grad_()).square().sum().backward()
+    figures = layer._diagnostics._records[-1].read()
+    assert figures["_outdone"] > 0 and figures["_contrary"] == 0
 
 
 def test_noise_that_goes_by_a_warm_up_of_nothing_may_vanish_in_theta():
